@@ -1,0 +1,117 @@
+//! The workflow manifest (SPEC §3.3). Text comes in, a [`Manifest`] and every problem go out. Pure.
+
+use crate::{bundle::Limits, facts::Facts, name::{Name, Pattern}, problem::Problem, selector::{Selector, Verdict}};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What should run, where, and how long.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct Manifest {
+    pub workflow: Name,
+    pub bundle: Name,
+    pub version: Version,
+    /// Replaces the bundle's.
+    pub args: Option<Vec<String>>,
+    pub on: On,
+    pub run: Run,
+    pub restart: Restart,
+    pub env: BTreeMap<String, String>,
+    /// Variable -> secret.
+    pub secrets: BTreeMap<String, Name>,
+    pub limits: Limits,
+}
+
+/// `[on]`: every condition given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct On {
+    pub all: bool,
+    pub boxes: Option<Vec<Pattern>>,
+    pub selector: Option<Selector>,
+    pub count: Option<u32>,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub mode: Mode,
+    pub time_limit: Option<Duration>,
+    pub on_limit: OnLimit,
+    pub instances: u16,
+}
+
+/// What an exit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Mode {
+    Once,
+    Restart,
+    Daemon,
+}
+
+impl Mode {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Restart => "restart",
+            Self::Daemon => "daemon",
+        }
+    }
+}
+
+/// What happens at the time limit, once the tree is stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum OnLimit {
+    #[default]
+    Expire,
+    Restart,
+}
+
+/// `[restart]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Restart {
+    pub delay: Duration,
+    /// Zero: no backoff at all.
+    pub max_delay: Duration,
+    pub settled: Duration,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, max_delay: Duration::from_secs(300), settled: Duration::from_secs(10) }
+    }
+}
+
+impl On {
+    /// Whether this box is chosen by `all`, `boxes` and `where` (not `count`, which needs the roster), and if not, why.
+    pub fn choose(&self, facts: &Facts) -> Verdict {
+        let _ = facts;
+        todo!()
+    }
+
+    /// Of the boxes that [`On::choose`] chose, the `count` ones with the highest rendezvous hash of (workflow, box); all without `count`.
+    pub fn narrow<'a>(&self, workflow: &Name, chosen: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let _ = (workflow, chosen);
+        todo!()
+    }
+}
+
+/// The workflow's name from a path `manifests/**/<workflow>.toml`; none for any other path.
+pub fn workflow_of(path: &str) -> Option<&str> {
+    let stem = path.strip_prefix("manifests/")?.rsplit('/').next()?.strip_suffix(".toml")?;
+    (!stem.is_empty()).then_some(stem)
+}
+
+/// Reads a manifest; `file` is its path, whose stem is the workflow's name. A manifest comes out only where there is no problem.
+pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
+    let _ = (file, text);
+    todo!()
+}

@@ -1,0 +1,148 @@
+//! What boxes and maps say to each other (SPEC §8). Pure: wire types only.
+
+use crate::{facts::Facts, status::Row};
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/enrol`: a box's public key, and the token that lets it in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Enrol {
+    #[serde(rename = "box")]
+    pub box_name: String,
+    /// OpenSSH public key, one line.
+    pub key: String,
+    pub token: String,
+}
+
+/// `POST /v1/session`, first without `signature` (the answer is a [`Challenge`]), then with it (the answer is a [`Session`]).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SessionRequest {
+    /// OpenSSH public key, one line.
+    pub key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// Armoured SSHSIG over [`session_statement`], namespace `swarm-session@v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// What is to be signed for a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Challenge {
+    pub nonce: String,
+    pub expires_in_s: u64,
+}
+
+/// A short-lived session: `Authorization: Bearer TOKEN`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Session {
+    pub session: String,
+    pub expires_in_s: u64,
+}
+
+/// The namespace of a session's signature.
+pub const SESSION_NAMESPACE: &str = "swarm-session@v1";
+
+/// The bytes that are signed: the map's URL as the client reaches it (without a trailing slash), the nonce, the key's fingerprint.
+/// The URL keeps a challenge from being relayed from one map to another.
+pub fn session_statement(map_url: &str, nonce: &str, fingerprint: &str) -> String {
+    format!("swarm-session-v1\nmap {}\nnonce {nonce}\nkey {fingerprint}\n", map_url.trim_end_matches('/'))
+}
+
+/// `POST /v1/boxes/{box}/report`: heartbeat, and what changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    /// Random, new at each start of the agent.
+    pub boot: String,
+    /// Counts from 1 within `boot`; a repeated one is answered and not taken twice.
+    pub sequence: u64,
+    pub agent_version: String,
+    /// The whole state, or none where nothing changed since the last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<BoxStatus>,
+    /// Every row where some changed; none where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Vec<Row>>,
+    /// What happened since, oldest first; each has the box's own sequence number, so that none counts twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+    /// Events that the bounded outbox had to drop, ever.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// The map's answer to a report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ReportAnswer {
+    pub next_in_s: u64,
+    /// The map does not know this box's whole state (it restarted): send it with the next report.
+    #[serde(default)]
+    pub resend: bool,
+}
+
+/// The box itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct BoxStatus {
+    pub facts: Facts,
+    pub location: Option<(f64, f64)>,
+    pub commit: Option<String>,
+    pub position: Option<u64>,
+    pub remote: Option<String>,
+    /// What the remote's branch was at when last looked.
+    pub remote_head: Option<String>,
+    /// Why the trunk does not move, with its rule.
+    pub trouble: Option<Trouble>,
+    pub warnings: Vec<String>,
+    pub protections: Vec<String>,
+}
+
+/// Something that keeps the trunk from moving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Trouble {
+    pub rule: String,
+    pub reason: String,
+    pub hint: Option<String>,
+    pub commit: Option<String>,
+}
+
+/// One thing that happened on a box: a line of its journal and of the map's audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Event {
+    /// The journal record's number on the box.
+    pub sequence: u64,
+    /// RFC 3339, by the box's wall clock.
+    pub time: String,
+    /// `deploy`, `refuse`, `start`, `ready`, `exit`, `stop`, `kill`, `remove`, `expire`, `trust`, `agent`, …
+    pub action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The person (from the commit's signer), or the local user who acted (`uid 1000 (ann)`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The key's fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// In words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<crate::status::LastExit>,
+}

@@ -1,0 +1,7 @@
+//! Processes: what should run comes in over a private socket, what happened goes out.
+//!
+//! The rooms in walking order. Only `os` has `unsafe` and nix; `machine` is pure.
+
+pub mod protocol;
+pub mod machine;
+pub mod os;

@@ -1,0 +1,1 @@
+//! Signatures of webhooks (GitHub, GitLab, Gitea, Bitbucket, generic). Pure.
