@@ -2,6 +2,7 @@
 //!
 //! The rooms in walking order. Only `os` has `unsafe` and nix; `machine` is pure.
 
-pub mod protocol;
+pub mod frame;
 pub mod machine;
 pub mod os;
+pub mod protocol;

@@ -16,6 +16,8 @@ use swarm_manifests::{
     status::{Next, Row},
 };
 
+pub use crate::frame::{Decoder, FrameError, encode};
+
 /// The longest frame, in bytes.
 pub const MAX_FRAME: usize = 16 << 20;
 
@@ -168,10 +170,14 @@ pub struct Actual {
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Query {
-    Why { workflow: String },
+    Why {
+        workflow: String,
+    },
     Status,
     /// `timeout` in milliseconds.
-    Sync { timeout_ms: u64 },
+    Sync {
+        timeout_ms: u64,
+    },
     Plan,
     /// The configuration may have changed: read it again.
     Reload,
@@ -183,12 +189,32 @@ pub enum Query {
 #[allow(missing_docs)]
 pub enum Request {
     List,
-    Kill { workflow: String, reason: Option<String>, hold: bool },
-    Start { workflow: String, reason: Option<String> },
-    Restart { workflow: String, reason: Option<String> },
-    Logs { workflow: String, follow: bool, lines: Option<usize>, since_unix_ms: Option<i64> },
-    History { workflow: Option<String>, verify: bool },
-    Purge { workflow: String },
+    Kill {
+        workflow: String,
+        reason: Option<String>,
+        hold: bool,
+    },
+    Start {
+        workflow: String,
+        reason: Option<String>,
+    },
+    Restart {
+        workflow: String,
+        reason: Option<String>,
+    },
+    Logs {
+        workflow: String,
+        follow: bool,
+        lines: Option<usize>,
+        since_unix_ms: Option<i64>,
+    },
+    History {
+        workflow: Option<String>,
+        verify: bool,
+    },
+    Purge {
+        workflow: String,
+    },
     /// Handed on to the agent.
     Ask(Query),
 }
@@ -202,9 +228,16 @@ pub enum Response {
     Log(LogLine),
     Record(Event),
     Body(serde_json::Value),
-    Done { exit: u8, message: Option<String> },
+    Done {
+        exit: u8,
+        message: Option<String>,
+    },
     /// Exit codes of SPEC §6: 1 failed, 3 no such workflow, 4 not allowed, 5 agent not reachable.
-    Failed { exit: u8, message: String, hint: Option<String> },
+    Failed {
+        exit: u8,
+        message: String,
+        hint: Option<String>,
+    },
 }
 
 /// One line of a workflow's output.
@@ -229,4 +262,3 @@ pub enum Stream {
     /// Our own remarks: started, dropped so many lines.
     Swarm,
 }
-
