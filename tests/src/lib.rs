@@ -1,1 +1,17 @@
-//! .
+//! The test world: real git servers, real boxes, a real map, as processes of the real programs, in a folder of their own.
+//!
+//! Nothing is shared between two worlds but the machine; a world ends what it started, by process id, and removes its folder.
+
+pub mod deploy;
+pub mod map;
+pub mod process;
+pub mod server;
+pub mod swarm_box;
+pub mod world;
+
+pub use deploy::Deploy;
+pub use map::Map;
+pub use process::{until, Running};
+pub use server::{GitOverHttp, GitOverSsh};
+pub use swarm_box::SwarmBox;
+pub use world::World;

@@ -1,0 +1,163 @@
+//! Processes of the test world: run to the end, or kept running and ended by id.
+
+use anyhow::{bail, Context, Result};
+use std::{
+    fs::{self, File},
+    io::Read,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long anything in a test may take before the test says that it did not happen.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// A process that runs until it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it, its output in `log`.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn().with_context(|| format!("starting {name}: {command:?}"))?;
+        Ok(Self { name: name.into(), child, log: log.into() })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it said last.
+    pub fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        format!("{} said:\n{}", self.name, lines[lines.len().saturating_sub(25)..].join("\n"))
+    }
+
+    /// Everything it said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Whether it is still there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends it a signal (`TERM`, `KILL`, `HUP`).
+    pub fn signal(&mut self, name: &str) {
+        if self.is_alive() {
+            signal(self.pid(), name);
+        }
+    }
+
+    /// Asks it to end, and waits; kills it after 20 s.
+    pub fn end(&mut self) {
+        self.signal("TERM");
+        let begun = Instant::now();
+        while self.is_alive() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+    }
+
+    /// `kill -9`, and waits for the corpse.
+    pub fn kill(&mut self) {
+        if self.is_alive() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            eprintln!("{}", self.last_words());
+        }
+    }
+}
+
+/// Sends a signal to one process by its id.
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+}
+
+/// Whether a process of this id is there and no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+/// Runs a command to its end, within the limit; what it printed is given back whatever it exited with.
+pub fn output(command: &mut Command) -> Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {command:?}"))?;
+    let mut stdout = child.stdout.take().context("stdout")?;
+    let mut stderr = child.stderr.take().context("stderr")?;
+    let readers = (
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).map(|_| bytes)
+        }),
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stderr.read_to_end(&mut bytes).map(|_| bytes)
+        }),
+    );
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begun.elapsed() > LIMIT * 3 {
+            child.kill()?;
+            bail!("{command:?} did not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let join = |reader: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| reader.join().map_err(|_| anyhow::anyhow!("a reader panicked"))?.map_err(anyhow::Error::from);
+    Ok(Output { status, stdout: join(readers.0)?, stderr: join(readers.1)? })
+}
+
+/// Runs a command that has to succeed; gives its stdout.
+pub fn run(command: &mut Command) -> Result<String> {
+    let output = output(command)?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Waits until `found` gives something; fails after [`LIMIT`], saying what did not happen.
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = found() {
+            return Ok(value);
+        }
+        if begun.elapsed() > LIMIT {
+            bail!("did not happen within {} s: {what}", LIMIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port on loopback that nobody has right now.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The path of a program that a test cannot do without; the error says how to install it.
+pub fn program(name: &str, package: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = std::env::split_paths(&path).chain(sbin).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is needed: apt-get install {package}"))
+}

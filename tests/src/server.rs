@@ -1,0 +1,158 @@
+//! Git servers as people have them: nginx with `git http-backend`, and sshd, on loopback ports, with configurations of their own.
+
+use crate::{
+    process::{free_port, program, run, until, Running},
+    World,
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+};
+
+/// `git http-backend` behind nginx and fcgiwrap; pushes are allowed. Serves `git/` of the world.
+#[derive(Debug)]
+pub struct GitOverHttp {
+    _nginx: Running,
+    _fcgiwrap: Running,
+    port: u16,
+    access_log: PathBuf,
+}
+
+impl GitOverHttp {
+    /// Starts both.
+    pub fn start(world: &World) -> Result<Self> {
+        let (nginx, fcgiwrap) = (program("nginx", "nginx-light")?, program("fcgiwrap", "fcgiwrap")?);
+        let backend = Path::new(run(world.command("git").arg("--exec-path"))?.trim()).join("git-http-backend");
+        let folder = world.path("nginx");
+        fs::create_dir_all(folder.join("tmp"))?;
+        let port = free_port()?;
+        let socket = folder.join("fcgiwrap.sock");
+        fs::write(folder.join("nginx.conf"), nginx_conf(&folder, &world.path("git"), &backend, &socket, port))?;
+        let mut wrap = world.command(fcgiwrap);
+        wrap.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
+        wrap.args(["-c", "4", "-s"]).arg(format!("unix:{}", socket.display()));
+        let fcgiwrap = Running::start("fcgiwrap", &mut wrap, &world.path("logs/fcgiwrap"))?;
+        until("fcgiwrap's socket", || socket.exists().then_some(()))?;
+        let nginx = Running::start("nginx", world.command(nginx).arg("-e").arg(folder.join("error.log")).arg("-c").arg(folder.join("nginx.conf")), &world.path("logs/nginx"))?;
+        until("nginx listening", || TcpStream::connect(("127.0.0.1", port)).ok())?;
+        Ok(Self { _nginx: nginx, _fcgiwrap: fcgiwrap, port, access_log: folder.join("access.log") })
+    }
+
+    /// The url of a repository below `git/`.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Bytes sent to clients so far, by nginx's own count.
+    pub fn bytes_sent(&self) -> u64 {
+        let text = fs::read_to_string(&self.access_log).unwrap_or_default();
+        text.lines().filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()).sum()
+    }
+}
+
+fn nginx_conf(folder: &Path, repositories: &Path, backend: &Path, socket: &Path, port: u16) -> String {
+    let user = if nix_is_root() { "user root;" } else { "" };
+    format!(
+        r#"{user}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    log_format bytes '$bytes_sent $request_length $connection $request';
+    access_log {folder}/access.log bytes;
+    client_body_temp_path {folder}/tmp/body;
+    proxy_temp_path {folder}/tmp/proxy;
+    fastcgi_temp_path {folder}/tmp/fastcgi;
+    uwsgi_temp_path {folder}/tmp/uwsgi;
+    scgi_temp_path {folder}/tmp/scgi;
+    client_max_body_size 2g;
+    keepalive_timeout 300s;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            fastcgi_pass unix:{socket};
+            fastcgi_param SCRIPT_FILENAME {backend};
+            fastcgi_param GIT_PROJECT_ROOT {repositories};
+            fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+            fastcgi_param GIT_PROTOCOL $http_git_protocol;
+            fastcgi_param PATH_INFO $uri;
+            fastcgi_param QUERY_STRING $query_string;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_TYPE $content_type;
+            fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+            fastcgi_param REMOTE_ADDR $remote_addr;
+            fastcgi_buffering off;
+        }}
+    }}
+}}
+"#,
+        folder = folder.display(),
+        repositories = repositories.display(),
+        backend = backend.display(),
+        socket = socket.display(),
+    )
+}
+
+fn nix_is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// sshd on a loopback port with a host key and one authorised client key of its own.
+#[derive(Debug)]
+pub struct GitOverSsh {
+    _sshd: Running,
+    port: u16,
+    root: PathBuf,
+    /// For the client: its private key.
+    pub identity: PathBuf,
+    /// For the client: the server's key.
+    pub known_hosts: PathBuf,
+}
+
+impl GitOverSsh {
+    /// Starts it.
+    pub fn start(world: &World) -> Result<Self> {
+        let sshd = program("sshd", "openssh-server")?;
+        let (host, identity) = (world.key("ssh-host")?, world.key("ssh-client")?);
+        let folder = world.path("sshd");
+        fs::create_dir_all(&folder)?;
+        // sshd wants its privilege separation folder, which Debian makes at boot.
+        if nix_is_root() {
+            fs::create_dir_all("/run/sshd")?;
+        }
+        let port = free_port()?;
+        fs::copy(identity.with_extension("pub"), folder.join("authorized_keys"))?;
+        let conf = format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\nPidFile none\nPermitRootLogin yes\nMaxStartups 100\n",
+            host.display(),
+            folder.join("authorized_keys").display()
+        );
+        fs::write(folder.join("sshd_config"), conf)?;
+        let sshd = Running::start("sshd", world.command(sshd).args(["-D", "-e", "-f"]).arg(folder.join("sshd_config")), &world.path("logs/sshd"))?;
+        until("sshd listening", || TcpStream::connect(("127.0.0.1", port)).ok())?;
+        let known_hosts = folder.join("known_hosts");
+        let key = fs::read_to_string(host.with_extension("pub"))?;
+        fs::write(&known_hosts, format!("[127.0.0.1]:{port} {key}"))?;
+        Ok(Self { _sshd: sshd, port, root: world.path("git"), identity, known_hosts })
+    }
+
+    /// The url of a repository below `git/`.
+    pub fn url(&self, name: &str) -> Result<String> {
+        let user = std::process::Command::new("id").arg("-un").output().context("id")?;
+        let user = String::from_utf8(user.stdout)?;
+        Ok(format!("ssh://{}@127.0.0.1:{}{}/{name}", user.trim(), self.port, self.root.display()))
+    }
+
+    /// What git is to run as `ssh` (`GIT_SSH_COMMAND`).
+    pub fn ssh_command(&self) -> String {
+        format!(
+            "ssh -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes -o BatchMode=yes",
+            self.identity.display(),
+            self.known_hosts.display()
+        )
+    }
+}
