@@ -1,8 +1,8 @@
 //! A deploy repository with its bare remote, as a person works in it.
 
 use crate::{
-    process::{output, run},
     World,
+    process::{output, run},
 };
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -29,16 +29,44 @@ impl<'a> Deploy<'a> {
         let folder = world.path("deploy");
         fs::create_dir(&folder)?;
         let key = world.key("alice")?;
-        run(world.command("git").args(["config", "--global", "user.signingkey"]).arg(key.with_extension("pub")))?;
+        run(world
+            .command("git")
+            .args(["config", "--global", "user.signingkey"])
+            .arg(key.with_extension("pub")))?;
         let bare = world.path("git/deploy.git");
-        run(world.command("git").args(["init", "-q", "--bare"]).arg(&bare))?;
-        for (name, value) in [("http.receivepack", "true"), ("uploadpack.allowFilter", "true"), ("uploadpack.allowAnySHA1InWant", "true")] {
-            run(world.command("git").arg("-C").arg(&bare).args(["config", name, value]))?;
+        run(world
+            .command("git")
+            .args(["init", "-q", "--bare"])
+            .arg(&bare))?;
+        for (name, value) in [
+            ("http.receivepack", "true"),
+            ("uploadpack.allowFilter", "true"),
+            ("uploadpack.allowAnySHA1InWant", "true"),
+        ] {
+            run(world
+                .command("git")
+                .arg("-C")
+                .arg(&bare)
+                .args(["config", name, value]))?;
         }
-        let said = run(world.pack().current_dir(&folder).args(["init", "--person", "alice", "--json"]))?;
-        let said: Value = serde_json::from_str(&said).with_context(|| format!("init --json printed {said}"))?;
-        let word = |key: &str| said.get(key).and_then(Value::as_str).map(str::to_string).with_context(|| format!("init gave no {key}"));
-        let deploy = Self { world, folder, introduction: word("introduction")?, policy_sha256: word("policy-sha256")? };
+        let said = run(world
+            .pack()
+            .current_dir(&folder)
+            .args(["init", "--person", "alice", "--json"]))?;
+        let said: Value =
+            serde_json::from_str(&said).with_context(|| format!("init --json printed {said}"))?;
+        let word = |key: &str| {
+            said.get(key)
+                .and_then(Value::as_str)
+                .map(str::to_string)
+                .with_context(|| format!("init gave no {key}"))
+        };
+        let deploy = Self {
+            world,
+            folder,
+            introduction: word("introduction")?,
+            policy_sha256: word("policy-sha256")?,
+        };
         deploy.git(&["remote", "add", "origin", &bare.display().to_string()])?;
         deploy.git(&["push", "-q", "--no-verify", "-u", "origin", "main"])?;
         Ok(deploy)
@@ -59,9 +87,12 @@ impl<'a> Deploy<'a> {
 
     /// `git …` in the clone.
     pub fn git(&self, words: &[&str]) -> Result<String> {
-        run(self.world.command("git").current_dir(&self.folder).args(words))
+        run(self
+            .world
+            .command("git")
+            .current_dir(&self.folder)
+            .args(words))
     }
-
 
     /// `swarm-pack …` in the clone, which has to succeed.
     pub fn pack(&self, words: &[&str]) -> Result<String> {
@@ -74,9 +105,18 @@ impl<'a> Deploy<'a> {
     }
 
     /// A bundle in `sources/NAME`: bundle.toml is completed with name and version.
-    pub fn source(&self, name: &str, version: &str, toml: &str, files: &[(&str, &str)]) -> Result<String> {
+    pub fn source(
+        &self,
+        name: &str,
+        version: &str,
+        toml: &str,
+        files: &[(&str, &str)],
+    ) -> Result<String> {
         let folder = format!("sources/{name}");
-        self.write(&format!("{folder}/bundle.toml"), format!("name = \"{name}\"\nversion = \"{version}\"\n{toml}"))?;
+        self.write(
+            &format!("{folder}/bundle.toml"),
+            format!("name = \"{name}\"\nversion = \"{version}\"\n{toml}"),
+        )?;
         for (file, text) in files {
             self.write(&format!("{folder}/{file}"), text)?;
         }
@@ -85,7 +125,12 @@ impl<'a> Deploy<'a> {
 
     /// Publishes a shell workflow from its script.
     pub fn publish_sh(&self, name: &str, version: &str, script: &str) -> Result<()> {
-        let folder = self.source(name, version, "engine = \"sh\"\nentry = \"main.sh\"\n", &[("main.sh", script)])?;
+        let folder = self.source(
+            name,
+            version,
+            "engine = \"sh\"\nentry = \"main.sh\"\n",
+            &[("main.sh", script)],
+        )?;
         self.pack(&["publish", &folder]).map(drop)
     }
 
@@ -94,12 +139,14 @@ impl<'a> Deploy<'a> {
         let path = format!("manifests/{workflow}.toml");
         self.write(&path, toml)?;
         self.git(&["add", &path])?;
-        self.git(&["commit", "-q", "-S", "-m", &format!("deploy {workflow}")]).map(drop)
+        self.git(&["commit", "-q", "-S", "-m", &format!("deploy {workflow}")])
+            .map(drop)
     }
 
     /// `git push`, without the check before it.
     pub fn push(&self) -> Result<()> {
-        self.git(&["push", "-q", "--no-verify", "origin", "main"]).map(drop)
+        self.git(&["push", "-q", "--no-verify", "origin", "main"])
+            .map(drop)
     }
 
     /// The head's id.

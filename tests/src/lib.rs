@@ -11,7 +11,7 @@ pub mod world;
 
 pub use deploy::Deploy;
 pub use map::Map;
-pub use process::{until, Running};
+pub use process::{Running, until};
 pub use server::{GitOverHttp, GitOverSsh};
 pub use swarm_box::SwarmBox;
 pub use world::World;

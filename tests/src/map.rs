@@ -1,8 +1,8 @@
 //! A map with SQLite, open to read.
 
 use crate::{
-    process::{free_port, run, until, Running},
     World,
+    process::{Running, free_port, run, until},
 };
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -18,7 +18,11 @@ pub struct Map<'a> {
 impl<'a> Map<'a> {
     /// Starts it with `--public-read` and a short heartbeat.
     pub fn start(world: &'a World) -> Result<Self> {
-        let mut map = Self { world, process: None, port: free_port()? };
+        let mut map = Self {
+            world,
+            process: None,
+            port: free_port()?,
+        };
         map.run()?;
         Ok(map)
     }
@@ -26,8 +30,21 @@ impl<'a> Map<'a> {
     /// Starts it again, at the same address with the same store.
     pub fn run(&mut self) -> Result<()> {
         let mut command = self.world.map();
-        command.args(["serve", "--public-read", "--heartbeat", "1s", "--listen", &format!("127.0.0.1:{}", self.port), "--store", &self.store()]);
-        self.process = Some(Running::start("map", &mut command, &self.world.path("logs/map"))?);
+        command.args([
+            "serve",
+            "--public-read",
+            "--heartbeat",
+            "1s",
+            "--listen",
+            &format!("127.0.0.1:{}", self.port),
+            "--store",
+            &self.store(),
+        ]);
+        self.process = Some(Running::start(
+            "map",
+            &mut command,
+            &self.world.path("logs/map"),
+        )?);
         until("the map being ready", || self.get("/readyz").ok()).map(drop)
     }
 
@@ -47,7 +64,10 @@ impl<'a> Map<'a> {
 
     /// An enrolment token for a box, in a file.
     pub fn token(&self, name: &str) -> Result<String> {
-        let token = run(self.world.map().args(["token", "--store", &self.store(), "--box", name]))?;
+        let token = run(self
+            .world
+            .map()
+            .args(["token", "--store", &self.store(), "--box", name]))?;
         let path = self.world.path(format!("keys/{name}.token"));
         std::fs::write(&path, token)?;
         Ok(path.display().to_string())
@@ -55,12 +75,22 @@ impl<'a> Map<'a> {
 
     /// `[map]` of a box's agent.toml, with a new token.
     pub fn settings_for(&self, name: &str) -> Result<String> {
-        Ok(format!("[map]\nurl = \"{}\"\ntoken-file = \"{}\"\n", self.url(), self.token(name)?))
+        Ok(format!(
+            "[map]\nurl = \"{}\"\ntoken-file = \"{}\"\n",
+            self.url(),
+            self.token(name)?
+        ))
     }
 
     /// GET, as text, by curl; an error for every status but 2xx.
     pub fn get(&self, path: &str) -> Result<String> {
-        run(self.world.command("curl").args(["-sS", "--fail", "--max-time", "20", &format!("{}{path}", self.url())]))
+        run(self.world.command("curl").args([
+            "-sS",
+            "--fail",
+            "--max-time",
+            "20",
+            &format!("{}{path}", self.url()),
+        ]))
     }
 
     /// GET, as JSON.
@@ -71,6 +101,9 @@ impl<'a> Map<'a> {
 
     /// The items of a page.
     pub fn items(&self, path: &str) -> Result<Vec<Value>> {
-        Ok(self.json(path)?["items"].as_array().cloned().unwrap_or_default())
+        Ok(self.json(path)?["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default())
     }
 }

@@ -1,6 +1,6 @@
 //! Processes of the test world: run to the end, or kept running and ended by id.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File},
     io::Read,
@@ -25,8 +25,17 @@ impl Running {
     /// Starts it, its output in `log`.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
-        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn().with_context(|| format!("starting {name}: {command:?}"))?;
-        Ok(Self { name: name.into(), child, log: log.into() })
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("starting {name}: {command:?}"))?;
+        Ok(Self {
+            name: name.into(),
+            child,
+            log: log.into(),
+        })
     }
 
     /// Its process id.
@@ -38,7 +47,11 @@ impl Running {
     pub fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
-        format!("{} said:\n{}", self.name, lines[lines.len().saturating_sub(25)..].join("\n"))
+        format!(
+            "{} said:\n{}",
+            self.name,
+            lines[lines.len().saturating_sub(25)..].join("\n")
+        )
     }
 
     /// Everything it said.
@@ -88,17 +101,33 @@ impl Drop for Running {
 
 /// Sends a signal to one process by its id.
 pub fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Whether a process of this id is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with('Z')
+    })
 }
 
 /// Runs a command to its end, within the limit; what it printed is given back whatever it exited with.
 pub fn output(command: &mut Command) -> Result<Output> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {command:?}"))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {command:?}"))?;
     let mut stdout = child.stdout.take().context("stdout")?;
     let mut stderr = child.stderr.take().context("stderr")?;
     let readers = (
@@ -122,15 +151,29 @@ pub fn output(command: &mut Command) -> Result<Output> {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    let join = |reader: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| reader.join().map_err(|_| anyhow::anyhow!("a reader panicked"))?.map_err(anyhow::Error::from);
-    Ok(Output { status, stdout: join(readers.0)?, stderr: join(readers.1)? })
+    let join = |reader: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| {
+        reader
+            .join()
+            .map_err(|_| anyhow::anyhow!("a reader panicked"))?
+            .map_err(anyhow::Error::from)
+    };
+    Ok(Output {
+        status,
+        stdout: join(readers.0)?,
+        stderr: join(readers.1)?,
+    })
 }
 
 /// Runs a command that has to succeed; gives its stdout.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     if !output.status.success() {
-        bail!("{command:?} ended with {}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{command:?} ended with {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -158,6 +201,9 @@ pub fn free_port() -> Result<u16> {
 pub fn program(name: &str, package: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    let found = std::env::split_paths(&path).chain(sbin).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = std::env::split_paths(&path)
+        .chain(sbin)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
     found.with_context(|| format!("{name} is needed: apt-get install {package}"))
 }

@@ -1,8 +1,8 @@
 //! Git servers as people have them: nginx with `git http-backend`, and sshd, on loopback ports, with configurations of their own.
 
 use crate::{
-    process::{free_port, program, run, until, Running},
     World,
+    process::{Running, free_port, program, run, until},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -23,21 +23,47 @@ pub struct GitOverHttp {
 impl GitOverHttp {
     /// Starts both.
     pub fn start(world: &World) -> Result<Self> {
-        let (nginx, fcgiwrap) = (program("nginx", "nginx-light")?, program("fcgiwrap", "fcgiwrap")?);
-        let backend = Path::new(run(world.command("git").arg("--exec-path"))?.trim()).join("git-http-backend");
+        let (nginx, fcgiwrap) = (
+            program("nginx", "nginx-light")?,
+            program("fcgiwrap", "fcgiwrap")?,
+        );
+        let backend = Path::new(run(world.command("git").arg("--exec-path"))?.trim())
+            .join("git-http-backend");
         let folder = world.path("nginx");
         fs::create_dir_all(folder.join("tmp"))?;
         let port = free_port()?;
         let socket = folder.join("fcgiwrap.sock");
-        fs::write(folder.join("nginx.conf"), nginx_conf(&folder, &world.path("git"), &backend, &socket, port))?;
+        fs::write(
+            folder.join("nginx.conf"),
+            nginx_conf(&folder, &world.path("git"), &backend, &socket, port),
+        )?;
         let mut wrap = world.command(fcgiwrap);
-        wrap.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
-        wrap.args(["-c", "4", "-s"]).arg(format!("unix:{}", socket.display()));
+        wrap.env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*");
+        wrap.args(["-c", "4", "-s"])
+            .arg(format!("unix:{}", socket.display()));
         let fcgiwrap = Running::start("fcgiwrap", &mut wrap, &world.path("logs/fcgiwrap"))?;
         until("fcgiwrap's socket", || socket.exists().then_some(()))?;
-        let nginx = Running::start("nginx", world.command(nginx).arg("-e").arg(folder.join("error.log")).arg("-c").arg(folder.join("nginx.conf")), &world.path("logs/nginx"))?;
-        until("nginx listening", || TcpStream::connect(("127.0.0.1", port)).ok())?;
-        Ok(Self { _nginx: nginx, _fcgiwrap: fcgiwrap, port, access_log: folder.join("access.log") })
+        let nginx = Running::start(
+            "nginx",
+            world
+                .command(nginx)
+                .arg("-e")
+                .arg(folder.join("error.log"))
+                .arg("-c")
+                .arg(folder.join("nginx.conf")),
+            &world.path("logs/nginx"),
+        )?;
+        until("nginx listening", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        })?;
+        Ok(Self {
+            _nginx: nginx,
+            _fcgiwrap: fcgiwrap,
+            port,
+            access_log: folder.join("access.log"),
+        })
     }
 
     /// The url of a repository below `git/`.
@@ -48,11 +74,19 @@ impl GitOverHttp {
     /// Bytes sent to clients so far, by nginx's own count.
     pub fn bytes_sent(&self) -> u64 {
         let text = fs::read_to_string(&self.access_log).unwrap_or_default();
-        text.lines().filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()).sum()
+        text.lines()
+            .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 }
 
-fn nginx_conf(folder: &Path, repositories: &Path, backend: &Path, socket: &Path, port: u16) -> String {
+fn nginx_conf(
+    folder: &Path,
+    repositories: &Path,
+    backend: &Path,
+    socket: &Path,
+    port: u16,
+) -> String {
     let user = if nix_is_root() { "user root;" } else { "" };
     format!(
         r#"{user}
@@ -125,26 +159,52 @@ impl GitOverSsh {
             fs::create_dir_all("/run/sshd")?;
         }
         let port = free_port()?;
-        fs::copy(identity.with_extension("pub"), folder.join("authorized_keys"))?;
+        fs::copy(
+            identity.with_extension("pub"),
+            folder.join("authorized_keys"),
+        )?;
         let conf = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\nPidFile none\nPermitRootLogin yes\nMaxStartups 100\n",
             host.display(),
             folder.join("authorized_keys").display()
         );
         fs::write(folder.join("sshd_config"), conf)?;
-        let sshd = Running::start("sshd", world.command(sshd).args(["-D", "-e", "-f"]).arg(folder.join("sshd_config")), &world.path("logs/sshd"))?;
-        until("sshd listening", || TcpStream::connect(("127.0.0.1", port)).ok())?;
+        let sshd = Running::start(
+            "sshd",
+            world
+                .command(sshd)
+                .args(["-D", "-e", "-f"])
+                .arg(folder.join("sshd_config")),
+            &world.path("logs/sshd"),
+        )?;
+        until("sshd listening", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        })?;
         let known_hosts = folder.join("known_hosts");
         let key = fs::read_to_string(host.with_extension("pub"))?;
         fs::write(&known_hosts, format!("[127.0.0.1]:{port} {key}"))?;
-        Ok(Self { _sshd: sshd, port, root: world.path("git"), identity, known_hosts })
+        Ok(Self {
+            _sshd: sshd,
+            port,
+            root: world.path("git"),
+            identity,
+            known_hosts,
+        })
     }
 
     /// The url of a repository below `git/`.
     pub fn url(&self, name: &str) -> Result<String> {
-        let user = std::process::Command::new("id").arg("-un").output().context("id")?;
+        let user = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .context("id")?;
         let user = String::from_utf8(user.stdout)?;
-        Ok(format!("ssh://{}@127.0.0.1:{}{}/{name}", user.trim(), self.port, self.root.display()))
+        Ok(format!(
+            "ssh://{}@127.0.0.1:{}{}/{name}",
+            user.trim(),
+            self.port,
+            self.root.display()
+        ))
     }
 
     /// What git is to run as `ssh` (`GIT_SSH_COMMAND`).

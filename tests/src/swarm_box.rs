@@ -1,8 +1,8 @@
 //! A box: its configuration, its agent, and what a person asks it.
 
 use crate::{
-    process::{output, run, until, Running},
     Deploy, World,
+    process::{Running, output, run, until},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -22,8 +22,19 @@ pub struct SwarmBox<'a> {
 
 impl<'a> SwarmBox<'a> {
     /// A box that polls this url, with further lines at the end of its agent.toml; not started yet.
-    pub fn new(world: &'a World, name: &str, deploy: &Deploy<'_>, url: &str, repository: &str, tail: &str) -> Result<Self> {
-        let made = Self { world, name: name.into(), agent: None };
+    pub fn new(
+        world: &'a World,
+        name: &str,
+        deploy: &Deploy<'_>,
+        url: &str,
+        repository: &str,
+        tail: &str,
+    ) -> Result<Self> {
+        let made = Self {
+            world,
+            name: name.into(),
+            agent: None,
+        };
         fs::create_dir_all(made.path(""))?;
         let folder = made.path("");
         let folder = folder.display().to_string();
@@ -53,14 +64,24 @@ impl<'a> SwarmBox<'a> {
         let mut command = self.world.agent();
         // A process group of its own, and no `--stop-workflows`: what a test leaves is ended by `drop`.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.arg("run").arg("--config").arg(self.path("agent.toml"));
-        self.agent = Some(Running::start(&self.name, &mut command, &self.world.path("logs").join(&self.name))?);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.path("agent.toml"));
+        self.agent = Some(Running::start(
+            &self.name,
+            &mut command,
+            &self.world.path("logs").join(&self.name),
+        )?);
         let answers = until("the agent answering on its control socket", || {
             let alive = self.agent.as_mut().is_some_and(Running::is_alive);
             if !alive {
                 return Some(false);
             }
-            self.try_agent(&["list"]).ok().filter(|output| output.status.success()).map(|_| true)
+            self.try_agent(&["list"])
+                .ok()
+                .filter(|output| output.status.success())
+                .map(|_| true)
         })?;
         anyhow::ensure!(answers, "the agent ended at once; {}", self.log());
         Ok(())
@@ -78,7 +99,10 @@ impl<'a> SwarmBox<'a> {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.world.agent();
-        command.args(words).arg("--config").arg(self.path("agent.toml"));
+        command
+            .args(words)
+            .arg("--config")
+            .arg(self.path("agent.toml"));
         command
     }
 
@@ -100,19 +124,36 @@ impl<'a> SwarmBox<'a> {
 
     /// The first row of a workflow.
     pub fn row(&self, workflow: &str) -> Result<Option<Row>> {
-        Ok(self.rows()?.into_iter().find(|row| row.workflow == workflow))
+        Ok(self
+            .rows()?
+            .into_iter()
+            .find(|row| row.workflow == workflow))
     }
 
     /// Waits until a workflow's first row is as wanted.
-    pub fn until_row(&self, workflow: &str, what: &str, wanted: impl Fn(&Row) -> bool) -> Result<Row> {
-        let found = until(&format!("{workflow} {what} on {}", self.name), || self.row(workflow).ok().flatten().filter(|row| wanted(row)));
-        found.with_context(|| format!("the rows are {:#?}\n{}", self.rows().unwrap_or_default(), self.log()))
+    pub fn until_row(
+        &self,
+        workflow: &str,
+        what: &str,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Result<Row> {
+        let found = until(&format!("{workflow} {what} on {}", self.name), || {
+            self.row(workflow).ok().flatten().filter(|row| wanted(row))
+        });
+        found.with_context(|| {
+            format!(
+                "the rows are {:#?}\n{}",
+                self.rows().unwrap_or_default(),
+                self.log()
+            )
+        })
     }
 
     /// Waits until a workflow runs.
     pub fn until_runs(&self, workflow: &str, version: &str) -> Result<Row> {
         self.until_row(workflow, &format!("running {version}"), |row| {
-            matches!(row.state, State::Running | State::Ready) && row.version.as_deref() == Some(version)
+            matches!(row.state, State::Running | State::Ready)
+                && row.version.as_deref() == Some(version)
         })
     }
 
@@ -125,12 +166,22 @@ impl<'a> SwarmBox<'a> {
     pub fn printed(&self, workflow: &str) -> Result<Vec<String>> {
         let text = self.agent(&["logs", workflow, "--json"])?;
         let lines: Vec<serde_json::Value> = serde_json::from_str(&text)?;
-        Ok(lines.iter().filter(|line| line["stream"] != "swarm").filter_map(|line| line["text"].as_str().map(str::to_string)).collect())
+        Ok(lines
+            .iter()
+            .filter(|line| line["stream"] != "swarm")
+            .filter_map(|line| line["text"].as_str().map(str::to_string))
+            .collect())
     }
 
     /// Waits for a line that a workflow prints.
     pub fn until_printed(&self, workflow: &str, line: &str) -> Result<()> {
-        let seen = until(&format!("{workflow} printing {line:?}"), || self.printed(workflow).ok()?.iter().any(|text| text.contains(line)).then_some(()));
+        let seen = until(&format!("{workflow} printing {line:?}"), || {
+            self.printed(workflow)
+                .ok()?
+                .iter()
+                .any(|text| text.contains(line))
+                .then_some(())
+        });
         seen.with_context(|| format!("it printed {:?}\n{}", self.printed(workflow), self.log()))
     }
 }
@@ -138,7 +189,9 @@ impl<'a> SwarmBox<'a> {
 impl Drop for SwarmBox<'_> {
     /// Ends every workflow, then the agent: nothing of a test stays.
     fn drop(&mut self) {
-        if let Some(agent) = self.agent.as_mut() && !agent.is_alive() {
+        if let Some(agent) = self.agent.as_mut()
+            && !agent.is_alive()
+        {
             let _ = self.run();
         }
         for row in self.rows().unwrap_or_default() {

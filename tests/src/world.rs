@@ -1,7 +1,7 @@
 //! One folder, one set of keys, and the three programs.
 
 use crate::process::run;
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -23,10 +23,16 @@ impl World {
         for name in ["home", "logs", "keys", "git", "boxes"] {
             fs::create_dir(folder.path().join(name))?;
         }
-        fs::set_permissions(folder.path().join("keys"), fs::Permissions::from_mode(0o700))?;
+        fs::set_permissions(
+            folder.path().join("keys"),
+            fs::Permissions::from_mode(0o700),
+        )?;
         let world = Self { folder };
         let home = world.path("home/.gitconfig");
-        fs::write(home, "[user]\n\tname = test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")?;
+        fs::write(
+            home,
+            "[user]\n\tname = test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n",
+        )?;
         Ok(world)
     }
 
@@ -38,8 +44,15 @@ impl World {
     /// A command in the environment of this world: its home, nothing of the machine's own configuration.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
-        command.env("HOME", self.path("home")).env("LANG", "C.UTF-8").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
+        command.env_clear().env(
+            "PATH",
+            std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+        );
+        command
+            .env("HOME", self.path("home"))
+            .env("LANG", "C.UTF-8")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0");
         command.current_dir(self.folder.path());
         command
     }
@@ -63,7 +76,10 @@ impl World {
     pub fn key(&self, name: &str) -> Result<PathBuf> {
         let path = self.path("keys").join(name);
         if !path.exists() {
-            run(self.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path))?;
+            run(self
+                .command("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+                .arg(&path))?;
         }
         Ok(path)
     }
@@ -76,10 +92,16 @@ pub fn swarm_program(name: &str) -> PathBuf {
             return Ok(PathBuf::from(folder).join(name));
         }
         let own = std::env::current_exe()?;
-        let folder = own.ancestors().skip(1).find(|folder| folder.join("swarm-agent").exists()).context("no swarm-agent above the test")?;
+        let folder = own
+            .ancestors()
+            .skip(1)
+            .find(|folder| folder.join("swarm-agent").exists())
+            .context("no swarm-agent above the test")?;
         let path = folder.join(name);
         ensure!(path.exists(), "{} is not there", path.display());
         Ok(path)
     };
-    found().unwrap_or_else(|error| panic!("{error:#}; build the programs first: cargo build --workspace --bins"))
+    found().unwrap_or_else(|error| {
+        panic!("{error:#}; build the programs first: cargo build --workspace --bins")
+    })
 }
