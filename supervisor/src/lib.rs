@@ -1,8 +1,13 @@
 //! Processes: what should run comes in over a private socket, what happened goes out.
 //!
-//! The rooms in walking order. Only `os` has `unsafe` and nix; `machine` is pure.
+//! The rooms in walking order. Only `os` has `unsafe`; `machine` is pure.
+
+pub mod protocol;
 
 pub mod frame;
+
+pub mod time;
+
 pub mod machine;
+
 pub mod os;
-pub mod protocol;

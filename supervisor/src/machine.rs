@@ -1,1 +1,218 @@
 //! The machine of one workflow: what happened comes in, what to do goes out. Pure.
+//!
+//! [`step`] takes a [`State`] and an [`Event`] and gives the next state and the [`Effect`]s; [`deadline`] says when it wants an
+//! [`Event::Tick`]: a timer is no effect that could be forgotten. Whoever drives it saves the state first, then carries the effects
+//! out in their order, journal records before acts. After a crash the saved state and what the kernel still knows
+//! ([`Event::Recovered`]) are enough to go on.
+//!
+//! What holds after each step, whatever happened (the simulation asserts it):
+//! * a process is started only where no tree of that instance is left;
+//! * a kill ends with nothing alive, and stays;
+//! * `finished`, `failed`, `expired`, `killed`, `interrupted` are left by `start`, `restart` or a new revision only;
+//! * a `once` runs once for each revision that takes over, and for each `start` and `restart`;
+//! * every state either ends by itself, or has a deadline, or waits for a person or a commit.
+
+mod backoff;
+mod event;
+mod life;
+mod orders;
+mod recover;
+mod rows;
+#[cfg(test)]
+mod simulation;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
+pub use rows::{Usage, actual, rows};
+pub use state::{
+    Alive, Ended, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then, Trouble,
+    Version,
+};
+
+use crate::time::BootTime;
+use swarm_manifests::{bundle::Probe, report};
+
+/// What follows from an event.
+pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
+    let mut turn = Turn { state, now, effects: Vec::new() };
+    match event {
+        Event::Put(spec) => turn.put(*spec),
+        Event::Forbidden(spec, trouble) => turn.forbidden(*spec, trouble),
+        Event::Remove { origin, reason } => turn.remove(&origin, &reason),
+        Event::Standing(standing) => turn.state.standing = standing,
+        Event::Kill(order, hold) => turn.kill(&order, hold),
+        Event::Start(order) => turn.start(&order),
+        Event::Restart(order) => turn.restart(&order),
+        Event::Installed(revision, hash) => turn.installed(revision, hash),
+        Event::InstallFailed(revision, trouble) => turn.install_failed(revision, &trouble),
+        Event::Instance(number, run, change) => turn.changed(number, run, change),
+        Event::Recovered(survivors) => turn.recovered(&survivors),
+        Event::Tick => turn.tick(),
+    }
+    turn.settle();
+    (turn.state, turn.effects)
+}
+
+/// When the machine wants a tick, if nothing happens before.
+pub fn deadline(state: &State) -> Option<BootTime> {
+    state.instances.iter().filter_map(|instance| instance_deadline(state, instance)).min()
+}
+
+fn instance_deadline(state: &State, instance: &Instance) -> Option<BootTime> {
+    match &instance.phase {
+        Phase::Alive(alive) => alive_deadline(state, alive),
+        Phase::Stopping { until, .. } | Phase::Backoff { until } | Phase::Blocked { until } => Some(*until),
+        Phase::Clearing { again, .. } => Some(*again),
+        Phase::Vacant | Phase::Installing | Phase::Starting | Phase::Ended(_) => None,
+    }
+}
+
+fn alive_deadline(state: &State, alive: &Alive) -> Option<BootTime> {
+    let spec = &state.current.as_ref()?.spec;
+    let limit = spec.time_limit.map(|limit| alive.started + limit);
+    let ready = spec.ready.as_ref().filter(|_| alive.ready == Readiness::Awaited).map(|ready| match ready.probe {
+        Probe::After(long) => alive.started + long,
+        _ => alive.started + ready.timeout,
+    });
+    limit.into_iter().chain(ready).chain(alive.probe).min()
+}
+
+/// One step under way.
+struct Turn {
+    state: State,
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+impl Turn {
+    /// Brings about what the state as a whole wants, whichever event led here.
+    fn settle(&mut self) {
+        if self.state.leaving && self.state.is_still() {
+            self.state = State { standing: self.state.standing.take(), ..State::new(self.state.workflow.clone()) };
+            self.effects.push(Effect::Forget);
+            return;
+        }
+        self.prepare_successor();
+        if self.wants_take_over() {
+            if self.state.is_still() {
+                self.take_over();
+            } else {
+                self.stop_all(Then::Leave);
+            }
+        }
+        if self.state.leaving || self.wants_take_over() {
+            return;
+        }
+        for at in 0..self.state.instances.len() {
+            if self.state.instances[at].phase == Phase::Vacant {
+                self.begin(at);
+            }
+        }
+    }
+
+    fn prepare_successor(&mut self) {
+        let killed = self.state.killed;
+        let Some(successor) = self.state.successor.as_mut().filter(|_| self.state.current.is_some() && !killed) else { return };
+        if successor.preparation == Preparation::Unasked && successor.spec.install.is_some() {
+            successor.preparation = Preparation::Installing;
+            self.effects.push(Effect::Install(successor.spec.revision));
+        }
+    }
+
+    /// Whether the successor's time has come: prepared, or nothing to lose, or killed (then it takes over without a start).
+    fn wants_take_over(&self) -> bool {
+        let Some(successor) = &self.state.successor else { return false };
+        match successor.preparation {
+            _ if self.state.leaving => false,
+            _ if self.state.current.is_none() => true,
+            Preparation::Failed(_) => false,
+            _ => self.state.killed || successor.is_prepared(),
+        }
+    }
+
+    fn take_over(&mut self) {
+        let Some(successor) = self.state.successor.take() else { return };
+        let run = self.state.instances.iter().map(|instance| instance.run).max().unwrap_or(0);
+        let phase = if self.state.killed { Phase::Ended(Ended::Killed) } else { Phase::Vacant };
+        let reason = self.state.killed.then(|| match self.state.instances.first().and_then(|i| i.reason.clone()) {
+            Some(reason) if !self.state.held => reason,
+            _ => "held by kill --hold".into(),
+        });
+        let wall = self.now.wall;
+        self.state.instances = (0..successor.spec.instances)
+            .map(|number| Instance { run, phase: phase.clone(), reason: reason.clone(), ..Instance::new(number, wall) })
+            .collect();
+        self.state.current = Some(successor);
+    }
+
+    /// Starts a vacant instance, or says why not.
+    fn begin(&mut self, at: usize) {
+        if self.state.killed {
+            return self.enter(at, Phase::Ended(Ended::Killed));
+        }
+        let Some(current) = &mut self.state.current else { return };
+        match &current.preparation {
+            Preparation::Failed(trouble) => {
+                let trouble = trouble.clone();
+                let ended = if trouble.tried { Ended::Failed } else { Ended::Refused };
+                self.blame(at, trouble);
+                self.enter(at, Phase::Ended(ended));
+            }
+            Preparation::Installing => self.enter(at, Phase::Installing),
+            Preparation::Unasked if current.spec.install.is_some() => {
+                current.preparation = Preparation::Installing;
+                self.effects.push(Effect::Install(current.spec.revision));
+                self.enter(at, Phase::Installing);
+            }
+            Preparation::Unasked | Preparation::Done(_) => self.spawn(at),
+        }
+    }
+
+    fn enter(&mut self, at: usize, phase: Phase) {
+        let instance = &mut self.state.instances[at];
+        instance.phase = phase;
+        instance.since = self.now.wall;
+    }
+
+    fn blame(&mut self, at: usize, trouble: Trouble) {
+        let instance = &mut self.state.instances[at];
+        instance.reason = Some(trouble.reason);
+        instance.rule = trouble.rule;
+    }
+
+    /// A journal record about the workflow as it is, to be filled in further.
+    fn record(&self, action: &str) -> report::Event {
+        let current = self.state.current.as_ref();
+        record_of(&self.state, current, action)
+    }
+
+    fn record_at(&self, at: usize, action: &str) -> report::Event {
+        report::Event { instance: Some(self.state.instances[at].number), ..self.record(action) }
+    }
+
+    fn journal(&mut self, record: report::Event, sync: Sync) {
+        self.effects.push(Effect::Journal(Box::new(record), sync));
+    }
+}
+
+/// A journal record about one version of a workflow; sequence and time are for the journal to fill in.
+fn record_of(state: &State, version: Option<&Version>, action: &str) -> report::Event {
+    let origin = version.map(Version::origin);
+    report::Event {
+        sequence: 0,
+        time: String::new(),
+        action: action.into(),
+        workflow: Some(state.workflow.to_string()),
+        instance: None,
+        version: version.map(|v| v.spec.version.clone()),
+        digest: version.map(|v| v.spec.digest.to_string()),
+        commit: origin.and_then(|o| o.commit.clone()),
+        by: origin.and_then(|o| o.by.clone()),
+        key: origin.and_then(|o| o.key.clone()),
+        rule: None,
+        reason: None,
+        exit: None,
+    }
+}

@@ -1,0 +1,93 @@
+//! How long to wait before the next start (SPEC §3.3 `[restart]`). Pure.
+
+use std::time::Duration;
+use swarm_manifests::manifest::Restart;
+
+/// What a delay doubles from, at least.
+const FLOOR: Duration = Duration::from_millis(100);
+/// Between two looks whether what blocks a start has passed.
+const BLOCKED_FROM: Duration = Duration::from_millis(500);
+const BLOCKED_TO: Duration = Duration::from_secs(60);
+
+/// The wait before the restart that follows `streak` earlier exits before `settled`.
+///
+/// The first is `delay` itself; then it doubles, up to `max-delay`, less up to a quarter by the dice.
+pub fn delay(policy: &Restart, streak: u32, dice: u32) -> Duration {
+    let mut wait = policy.delay.min(policy.max_delay);
+    if streak == 0 || policy.max_delay.is_zero() {
+        return wait;
+    }
+    for _ in 0..streak {
+        wait = wait.saturating_mul(2).max(FLOOR);
+        if wait >= policy.max_delay {
+            wait = policy.max_delay;
+            break;
+        }
+    }
+    jitter(wait, dice)
+}
+
+/// The wait before a start that something else blocks is tried again.
+pub fn blocked(streak: u32, dice: u32) -> Duration {
+    jitter(
+        BLOCKED_FROM
+            .saturating_mul(1 << streak.min(10))
+            .min(BLOCKED_TO),
+        dice,
+    )
+}
+
+fn jitter(wait: Duration, dice: u32) -> Duration {
+    wait - wait / 4 * (dice % 1000) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(delay: u64, max: u64) -> Restart {
+        Restart {
+            delay: Duration::from_millis(delay),
+            max_delay: Duration::from_millis(max),
+            settled: Duration::from_secs(10),
+        }
+    }
+
+    fn waits(policy: &Restart) -> Vec<u128> {
+        (0..6)
+            .map(|streak| delay(policy, streak, 0).as_millis())
+            .collect()
+    }
+
+    #[test]
+    fn the_first_restart_waits_delay_and_then_it_doubles_from_100_ms_up_to_max_delay() {
+        assert_eq!(waits(&policy(0, 1000)), [0, 100, 200, 400, 800, 1000]);
+        assert_eq!(waits(&policy(30, 300_000)), [30, 100, 200, 400, 800, 1600]);
+        assert_eq!(
+            waits(&policy(1000, 300_000)),
+            [1000, 2000, 4000, 8000, 16_000, 32_000]
+        );
+    }
+
+    #[test]
+    fn max_delay_zero_is_no_backoff_at_all() {
+        assert_eq!(waits(&policy(0, 0)), [0; 6]);
+        assert_eq!(waits(&policy(500, 0)), [0; 6]);
+    }
+
+    #[test]
+    fn jitter_takes_a_quarter_at_most_and_adds_nothing() {
+        for dice in [0, 1, 999, u32::MAX] {
+            let wait = delay(&policy(0, 300_000), 40, dice);
+            assert!(
+                wait <= Duration::from_secs(300) && wait >= Duration::from_secs(225),
+                "{wait:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_blocked_is_looked_at_each_minute_at_least() {
+        assert!(blocked(u32::MAX, 0) == BLOCKED_TO && blocked(0, 0) == BLOCKED_FROM);
+    }
+}

@@ -1,0 +1,545 @@
+//! The life of one instance: started, ready, over, stopped, started again. Pure.
+
+use super::{
+    Alive, Change, Effect, Ended, Phase, Preparation, Process, Readiness, StopStep, Sync, Then,
+    Trouble, Turn, backoff,
+};
+use crate::{protocol::RunSpec, time::BootTime};
+use std::time::Duration;
+use swarm_manifests::{
+    bundle::Probe,
+    manifest::{Mode, OnLimit},
+    rules,
+    status::LastExit,
+    units::format_duration,
+};
+
+/// How often a killed tree that is still there is killed again.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+/// The least wait after a program that could not even be executed.
+const FAILED_START: Duration = Duration::from_millis(100);
+/// Between two looks whether a program is ready.
+const READY_EVERY: Duration = Duration::from_millis(100);
+/// A probe that did not answer for so long counts as lost; it is tried again.
+const PROBE_LOST: Duration = Duration::from_secs(30);
+
+impl Turn {
+    /// Something happened to a process; news of an earlier run is dropped.
+    pub(super) fn changed(&mut self, number: u16, run: u64, change: Change) {
+        let at = usize::from(number);
+        if self
+            .state
+            .instances
+            .get(at)
+            .is_none_or(|instance| instance.run != run)
+        {
+            return;
+        }
+        match change {
+            Change::Started(process) => self.started(at, process),
+            Change::StartFailed(trouble, passing) => self.start_failed(at, trouble, passing),
+            Change::Exited(exit) => self.exited(at, exit),
+            Change::TreeGone => self.tree_gone(at),
+            Change::Ready => self.ready(at),
+            Change::Probed(result) => self.probed(at, result),
+            Change::StopCommandDone(well) => self.stop_command_done(at, well),
+        }
+    }
+
+    /// Does what is due by now.
+    pub(super) fn tick(&mut self) {
+        for at in 0..self.state.instances.len() {
+            let now = self.now.boot;
+            match self.state.instances[at].phase.clone() {
+                Phase::Alive(alive) => self.tick_alive(at, &alive),
+                Phase::Stopping {
+                    until,
+                    step,
+                    process,
+                    started,
+                    then,
+                } if until <= now => {
+                    if step == StopStep::Command && process.is_some() {
+                        self.send_signal(at, process, started, then);
+                    } else {
+                        self.clear(at, then);
+                    }
+                }
+                Phase::Clearing { again, then } if again <= now => self.clear(at, then),
+                Phase::Backoff { until } | Phase::Blocked { until } if until <= now => {
+                    self.state.instances[at].phase = Phase::Vacant;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts the process of an instance whose tree is gone.
+    pub(super) fn spawn(&mut self, at: usize) {
+        let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
+        let record = self.record_at(at, "start");
+        self.journal(record, if once { Sync::Now } else { Sync::Soon });
+        self.enter(at, Phase::Starting);
+        let instance = &mut self.state.instances[at];
+        instance.run += 1;
+        instance.reason = None;
+        instance.rule = None;
+        self.effects.push(Effect::Spawn {
+            instance: instance.number,
+            run: instance.run,
+        });
+    }
+
+    fn started(&mut self, at: usize, process: Process) {
+        match self.state.instances[at].phase {
+            Phase::Starting => self.come_alive(at, process),
+            // It was killed while it was being made.
+            Phase::Clearing { then, .. } => self.clear(at, then),
+            _ => {}
+        }
+    }
+
+    /// A process is there, made by us now or found.
+    pub(super) fn come_alive(&mut self, at: usize, process: Process) {
+        let Some(spec) = self.spec() else { return };
+        let ready = if spec.ready.is_some() {
+            Readiness::Awaited
+        } else {
+            Readiness::NotAsked
+        };
+        let probe = self.next_probe(ready);
+        self.enter(
+            at,
+            Phase::Alive(Alive {
+                process,
+                started: self.now.boot,
+                ready,
+                failures: 0,
+                probe,
+            }),
+        );
+    }
+
+    fn start_failed(&mut self, at: usize, trouble: Trouble, passing: bool) {
+        if self.state.instances[at].phase != Phase::Starting {
+            return;
+        }
+        let changed = trouble.rule.as_deref() == Some(rules::run::CHANGED.id);
+        let mut record = self.record_at(at, "fail");
+        record.rule.clone_from(&trouble.rule);
+        record.reason = Some(trouble.reason.clone());
+        // What is blocked is looked at again and again: one record of it is enough.
+        let told = self.state.instances[at].rule == trouble.rule
+            && passing
+            && self.state.instances[at].streak > 0;
+        if !told {
+            self.journal(record, Sync::Soon);
+        }
+        self.blame(at, trouble);
+        let (boot, dice) = (self.now.boot, self.now.dice);
+        let Some(current) = &mut self.state.current else {
+            return;
+        };
+        if changed && current.spec.install.is_some() {
+            current.preparation = Preparation::Unasked;
+        }
+        let streak = self.state.instances[at].streak;
+        self.state.instances[at].streak = streak.saturating_add(1);
+        if passing {
+            return self.enter(
+                at,
+                Phase::Blocked {
+                    until: boot + backoff::blocked(streak, dice),
+                },
+            );
+        }
+        if current.spec.mode == Mode::Once {
+            return self.enter(at, Phase::Ended(Ended::Failed));
+        }
+        let wait = backoff::delay(&current.spec.restart, streak.max(1), dice).max(FAILED_START);
+        self.enter(at, Phase::Backoff { until: boot + wait });
+    }
+
+    fn exited(&mut self, at: usize, exit: LastExit) {
+        self.state.instances[at].last_exit = Some(exit.clone());
+        match self.state.instances[at].phase.clone() {
+            Phase::Alive(alive) => {
+                self.journal_exit(at, &exit, None);
+                self.count_run(at, alive.started);
+                let Some(then) = self.spec().map(|spec| after_exit(spec.mode, &exit)) else {
+                    return;
+                };
+                self.state.instances[at].reason = Some(in_words(&exit));
+                self.clear(at, then);
+            }
+            Phase::Stopping {
+                process: Some(_),
+                started,
+                step,
+                until,
+                then,
+            } => {
+                self.journal_exit(at, &exit, self.state.instances[at].reason.clone());
+                self.count_run(at, started);
+                self.state.instances[at].phase = Phase::Stopping {
+                    process: None,
+                    started,
+                    step,
+                    until,
+                    then,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn tree_gone(&mut self, at: usize) {
+        match self.state.instances[at].phase {
+            Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => self.follow(at, then),
+            _ => {}
+        }
+    }
+
+    /// The tree is gone: what comes now.
+    pub(super) fn follow(&mut self, at: usize, then: Then) {
+        if self.state.killed && then != Then::Leave {
+            return self.enter(at, Phase::Ended(Ended::Killed));
+        }
+        match then {
+            Then::End(ended) => self.enter(at, Phase::Ended(ended)),
+            Then::Leave => self.enter(at, Phase::Vacant),
+            Then::Restart => {
+                self.state.instances[at].restarts += 1;
+                self.enter(at, Phase::Vacant);
+            }
+            Then::Again => {
+                let Some(wait) = self.spec().map(|spec| {
+                    backoff::delay(
+                        &spec.restart,
+                        self.state.instances[at].streak,
+                        self.now.dice,
+                    )
+                }) else {
+                    return;
+                };
+                let instance = &mut self.state.instances[at];
+                instance.restarts += 1;
+                instance.streak = instance.streak.saturating_add(1);
+                let phase = if wait.is_zero() {
+                    Phase::Vacant
+                } else {
+                    Phase::Backoff {
+                        until: self.now.boot + wait,
+                    }
+                };
+                self.enter(at, phase);
+            }
+        }
+    }
+
+    /// Asks every instance to go, whatever it does.
+    pub(super) fn stop_all(&mut self, next: Then) {
+        for at in 0..self.state.instances.len() {
+            match &mut self.state.instances[at].phase {
+                Phase::Alive(_) => {
+                    let reason = if next == Then::Leave {
+                        "it gives way"
+                    } else {
+                        "killed"
+                    };
+                    self.stop(at, next, reason.into());
+                }
+                Phase::Starting => self.clear(at, next),
+                Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => *then = next,
+                _ => self.follow(at, next),
+            }
+        }
+    }
+
+    /// Begins to stop a living process: its stop command or its signal first.
+    pub(super) fn stop(&mut self, at: usize, then: Then, reason: String) {
+        let Phase::Alive(alive) = self.state.instances[at].phase.clone() else {
+            return;
+        };
+        let Some(stop) = self.spec().map(|spec| spec.stop.clone()) else {
+            return;
+        };
+        let mut record = self.record_at(at, "stop");
+        record.reason = Some(reason.clone());
+        self.journal(record, Sync::Soon);
+        self.state.instances[at].reason = Some(reason);
+        if stop.command.is_none() {
+            return self.send_signal(at, Some(alive.process), alive.started, then);
+        }
+        let until = self.now.boot + stop.grace;
+        self.enter(
+            at,
+            Phase::Stopping {
+                process: Some(alive.process),
+                started: alive.started,
+                step: StopStep::Command,
+                until,
+                then,
+            },
+        );
+        let instance = &self.state.instances[at];
+        self.effects.push(Effect::StopCommand {
+            instance: instance.number,
+            run: instance.run,
+        });
+    }
+
+    pub(super) fn send_signal(
+        &mut self,
+        at: usize,
+        process: Option<Process>,
+        started: BootTime,
+        then: Then,
+    ) {
+        let grace = self.spec().map_or(Duration::ZERO, |spec| spec.stop.grace);
+        let until = self.now.boot + grace;
+        self.enter(
+            at,
+            Phase::Stopping {
+                process,
+                started,
+                step: StopStep::Signal,
+                until,
+                then,
+            },
+        );
+        let instance = &self.state.instances[at];
+        self.effects.push(Effect::Signal {
+            instance: instance.number,
+            run: instance.run,
+        });
+    }
+
+    /// Kills the whole tree, and looks after it until it is gone.
+    pub(super) fn clear(&mut self, at: usize, then: Then) {
+        let again = self.now.boot + KILL_AGAIN;
+        if let Phase::Clearing { .. } = self.state.instances[at].phase {
+            self.state.instances[at].phase = Phase::Clearing { again, then };
+        } else {
+            self.enter(at, Phase::Clearing { again, then });
+        }
+        let instance = &self.state.instances[at];
+        self.effects.push(Effect::KillTree {
+            instance: instance.number,
+            run: instance.run,
+        });
+    }
+
+    fn stop_command_done(&mut self, at: usize, well: bool) {
+        if let Phase::Stopping {
+            step: StopStep::Command,
+            process,
+            started,
+            then,
+            ..
+        } = self.state.instances[at].phase
+            && !well
+        {
+            self.send_signal(at, process, started, then);
+        }
+    }
+
+    fn tick_alive(&mut self, at: usize, alive: &Alive) {
+        let now = self.now.boot;
+        let Some(spec) = self.spec() else { return };
+        if let Some(limit) = spec
+            .time_limit
+            .filter(|limit| alive.started + *limit <= now)
+        {
+            return self.expire(at, limit);
+        }
+        if let Some(ready) = spec
+            .ready
+            .clone()
+            .filter(|_| alive.ready == Readiness::Awaited)
+        {
+            match ready.probe {
+                Probe::After(long) if alive.started + long <= now => return self.ready(at),
+                Probe::After(_) => {}
+                _ if alive.started + ready.timeout <= now => {
+                    let reason = format!("not ready within {}", format_duration(ready.timeout));
+                    return self.give_up(at, reason, rules::run::NOT_READY.id);
+                }
+                _ => {}
+            }
+        }
+        if alive.probe.is_some_and(|due| due <= now) {
+            let lost = now + PROBE_LOST;
+            if let Phase::Alive(alive) = &mut self.state.instances[at].phase {
+                alive.probe = Some(lost);
+            }
+            let instance = &self.state.instances[at];
+            self.effects.push(Effect::Probe {
+                instance: instance.number,
+                run: instance.run,
+            });
+        }
+    }
+
+    fn expire(&mut self, at: usize, limit: Duration) {
+        let again = self
+            .spec()
+            .is_some_and(|spec| spec.on_limit == OnLimit::Restart && spec.mode != Mode::Once);
+        let reason = format!("its time limit of {} is over", format_duration(limit));
+        let mut record = self.record_at(at, "expire");
+        record.reason = Some(reason.clone());
+        self.journal(record, Sync::Soon);
+        self.stop(
+            at,
+            if again {
+                Then::Again
+            } else {
+                Then::End(Ended::Expired)
+            },
+            reason,
+        );
+    }
+
+    /// A process that lives and is of no use: it is stopped and counts as failed.
+    fn give_up(&mut self, at: usize, reason: String, rule: &str) {
+        let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
+        self.stop(
+            at,
+            if once {
+                Then::End(Ended::Failed)
+            } else {
+                Then::Again
+            },
+            reason,
+        );
+        self.state.instances[at].rule = Some(rule.into());
+    }
+
+    fn ready(&mut self, at: usize) {
+        let probe = self.next_probe(Readiness::Ready);
+        let Phase::Alive(alive) = &mut self.state.instances[at].phase else {
+            return;
+        };
+        if alive.ready == Readiness::Awaited {
+            let ready = Alive {
+                ready: Readiness::Ready,
+                failures: 0,
+                probe,
+                ..alive.clone()
+            };
+            let record = self.record_at(at, "ready");
+            self.journal(record, Sync::Soon);
+            self.enter(at, Phase::Alive(ready));
+        }
+    }
+
+    fn probed(&mut self, at: usize, result: Result<(), String>) {
+        let Phase::Alive(alive) = &self.state.instances[at].phase else {
+            return;
+        };
+        let awaited = alive.ready == Readiness::Awaited;
+        let next = self.next_probe(alive.ready);
+        let failures = if result.is_ok() {
+            0
+        } else {
+            alive.failures.saturating_add(1)
+        };
+        if awaited && result.is_ok() {
+            return self.ready(at);
+        }
+        if let Phase::Alive(alive) = &mut self.state.instances[at].phase {
+            alive.failures = failures;
+            alive.probe = next;
+        }
+        let allowed = self
+            .spec()
+            .and_then(|spec| spec.health.as_ref())
+            .map_or(u32::MAX, |health| health.failures);
+        if let Err(reason) = result
+            && !awaited
+            && failures >= allowed
+        {
+            let reason = format!("{failures} health probes in a row failed: {reason}");
+            let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
+            self.stop(
+                at,
+                if once {
+                    Then::End(Ended::Failed)
+                } else {
+                    Then::Again
+                },
+                reason,
+            );
+        }
+    }
+
+    fn next_probe(&self, ready: Readiness) -> Option<BootTime> {
+        let spec = self.spec()?;
+        if ready == Readiness::Awaited {
+            let asked = matches!(
+                spec.ready.as_ref()?.probe,
+                Probe::Tcp(_) | Probe::Http(_) | Probe::Exec(_)
+            );
+            return asked.then(|| self.now.boot + READY_EVERY);
+        }
+        Some(self.now.boot + spec.health.as_ref()?.every)
+    }
+
+    fn journal_exit(&mut self, at: usize, exit: &LastExit, reason: Option<String>) {
+        let mut record = self.record_at(at, "exit");
+        record.exit = Some(exit.clone());
+        record.reason = reason;
+        self.journal(record, Sync::Soon);
+    }
+
+    /// A run is over: alive long enough, and the delay starts over.
+    fn count_run(&mut self, at: usize, started: BootTime) {
+        if self
+            .spec()
+            .is_some_and(|spec| self.now.boot.since(started) >= spec.restart.settled)
+        {
+            self.state.instances[at].streak = 0;
+        }
+    }
+
+    pub(super) fn spec(&self) -> Option<&RunSpec> {
+        self.state.current.as_ref().map(|current| &current.spec)
+    }
+}
+
+/// What an exit by itself means (SPEC §3.3).
+pub(super) fn after_exit(mode: Mode, exit: &LastExit) -> Then {
+    match (mode, exit) {
+        (Mode::Once, LastExit::Unseen { .. }) => Then::End(Ended::Interrupted),
+        (Mode::Once | Mode::Restart, LastExit::Code { code: 0 }) => Then::End(Ended::Finished),
+        (Mode::Once, _) => Then::End(Ended::Failed),
+        (Mode::Restart | Mode::Daemon, _) => Then::Again,
+    }
+}
+
+/// `exited with code 3`.
+pub(super) fn in_words(exit: &LastExit) -> String {
+    match exit {
+        LastExit::Code { code } => format!("exited with code {code}"),
+        LastExit::Signal { signal } => format!("ended by {signal}"),
+        LastExit::Unseen { .. } => {
+            "ended while nobody looked; how, the kernel no longer knows".into()
+        }
+    }
+}
+
+impl Phase {
+    /// Whether it makes room for a successor or a removal.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopping {
+                then: Then::Leave,
+                ..
+            } | Self::Clearing {
+                then: Then::Leave,
+                ..
+            }
+        )
+    }
+}

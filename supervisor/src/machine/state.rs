@@ -1,0 +1,288 @@
+//! What is known of one workflow, and is kept over our own death. Pure.
+
+use crate::{
+    protocol::{Origin, RunSpec, Standing},
+    time::{BootTime, Wall},
+};
+use serde::{Deserialize, Serialize};
+use swarm_manifests::{id::Digest, name::Name, status::LastExit};
+
+/// One workflow with its instances. It is saved, as it is, before anything that it decides is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct State {
+    pub workflow: Name,
+    /// What runs, or ran last.
+    pub current: Option<Version>,
+    /// What was put last, where it has not taken over.
+    pub successor: Option<Version>,
+    /// What the agent says of something that may not run.
+    pub standing: Option<Standing>,
+    /// A kill stands: nothing starts until `start`, `restart` or a new revision.
+    pub killed: bool,
+    /// `kill --hold`: new revisions stay killed.
+    pub held: bool,
+    /// It is being removed.
+    pub leaving: bool,
+    /// Of `current`, by number; empty where there is none.
+    pub instances: Vec<Instance>,
+}
+
+/// A spec and how far its preparation is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Version {
+    pub spec: RunSpec,
+    pub preparation: Preparation,
+}
+
+/// Whether a version can be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preparation {
+    /// It has no `[install]`, or nobody asked for it yet.
+    Unasked,
+    /// `[install]` runs.
+    Installing,
+    /// Done; the hash of the result, where there was something to install.
+    Done(Option<Digest>),
+    /// It may not or cannot run.
+    Failed(Trouble),
+}
+
+/// Why something is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Trouble {
+    pub reason: String,
+    /// Its rule's id.
+    pub rule: Option<String>,
+    /// False: refused before anything was tried.
+    pub tried: bool,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Instance {
+    pub number: u16,
+    /// Counts the processes that were started for it: what is said of an earlier one is not meant for this one.
+    pub run: u64,
+    pub phase: Phase,
+    /// When what people see changed last.
+    pub since: Wall,
+    pub reason: Option<String>,
+    pub rule: Option<String>,
+    /// Starts again, since `start`, `restart` or the new revision.
+    pub restarts: u64,
+    /// Exits in a row before `settled`, or failed attempts.
+    pub streak: u32,
+    pub last_exit: Option<LastExit>,
+}
+
+/// A process as the kernel knows it; only together with the boot id does it mean anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat, in clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// Where an instance is in its life, with what is true there and nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nothing is there; it waits for its siblings to be gone too.
+    Vacant,
+    /// It starts when `[install]` is done.
+    Installing,
+    /// A process is being made.
+    Starting,
+    /// A process is there.
+    Alive(Alive),
+    /// The process is asked to go.
+    Stopping {
+        /// None: the main process is gone already, others of its tree are not.
+        process: Option<Process>,
+        /// Since when the process ran.
+        started: BootTime,
+        /// How it is asked.
+        step: StopStep,
+        /// When it is no longer asked.
+        until: BootTime,
+        /// What comes when the tree is gone.
+        then: Then,
+    },
+    /// The whole tree was killed, and is looked after until it is gone.
+    Clearing {
+        /// When it is killed once more.
+        again: BootTime,
+        /// What comes when it is gone.
+        then: Then,
+    },
+    /// It starts again by itself.
+    Backoff {
+        /// When.
+        until: BootTime,
+    },
+    /// It cannot start, which is not its own fault; it is tried again by itself.
+    Blocked {
+        /// When.
+        until: BootTime,
+    },
+    /// Until `start`, `restart` or a new revision.
+    Ended(Ended),
+}
+
+/// A process that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Alive {
+    pub process: Process,
+    pub started: BootTime,
+    pub ready: Readiness,
+    /// Probes that failed in a row.
+    pub failures: u32,
+    /// When the next probe is due, where one is asked for.
+    pub probe: Option<BootTime>,
+}
+
+/// What is known of readiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Readiness {
+    NotAsked,
+    Awaited,
+    Ready,
+}
+
+/// How a process is asked to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum StopStep {
+    Command,
+    Signal,
+}
+
+/// What comes when a tree is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// It stays ended.
+    End(Ended),
+    /// It starts again, after the delay that is its due.
+    Again,
+    /// It starts again at once, as a person wants it.
+    Restart,
+    /// The successor takes over, or the workflow is removed.
+    Leave,
+}
+
+/// Ended for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Ended {
+    Finished,
+    Failed,
+    Expired,
+    Killed,
+    Interrupted,
+    /// It may not run.
+    Refused,
+}
+
+impl State {
+    /// A workflow that nothing is known of yet.
+    pub fn new(workflow: Name) -> Self {
+        Self {
+            workflow,
+            current: None,
+            successor: None,
+            standing: None,
+            killed: false,
+            held: false,
+            leaving: false,
+            instances: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is left to be remembered.
+    pub fn is_gone(&self) -> bool {
+        self.current.is_none() && self.successor.is_none() && self.standing.is_none()
+    }
+
+    /// Whether every instance is at rest without a process: what `kill` waits for.
+    pub fn is_still(&self) -> bool {
+        self.instances
+            .iter()
+            .all(|instance| !instance.phase.has_tree())
+    }
+
+    /// The version of this revision, be it current or successor.
+    pub fn version(&self, revision: &Digest) -> Option<&Version> {
+        self.current
+            .iter()
+            .chain(&self.successor)
+            .find(|version| version.spec.revision == *revision)
+    }
+}
+
+impl Version {
+    /// As it was put.
+    pub fn new(spec: RunSpec) -> Self {
+        Self {
+            spec,
+            preparation: Preparation::Unasked,
+        }
+    }
+
+    /// Whether it may be started now.
+    pub fn is_prepared(&self) -> bool {
+        self.spec.install.is_none() || matches!(self.preparation, Preparation::Done(_))
+    }
+
+    /// Who put it there.
+    pub fn origin(&self) -> &Origin {
+        &self.spec.origin
+    }
+}
+
+impl Instance {
+    /// One that never ran.
+    pub fn new(number: u16, since: Wall) -> Self {
+        Self {
+            number,
+            run: 0,
+            phase: Phase::Vacant,
+            since,
+            reason: None,
+            rule: None,
+            restarts: 0,
+            streak: 0,
+            last_exit: None,
+        }
+    }
+}
+
+impl Phase {
+    /// Whether processes of its tree are, or may be, there.
+    pub fn has_tree(&self) -> bool {
+        matches!(
+            self,
+            Self::Starting | Self::Alive(_) | Self::Stopping { .. } | Self::Clearing { .. }
+        )
+    }
+
+    /// The main process.
+    pub fn process(&self) -> Option<Process> {
+        match self {
+            Self::Alive(alive) => Some(alive.process),
+            Self::Stopping { process, .. } => *process,
+            _ => None,
+        }
+    }
+}
