@@ -1,3 +1,19 @@
-//! The operating system's rooms: the only ones with `unsafe`.
+//! The operating system's rooms: the only ones with `unsafe`. In walking order: where and as whom a workflow runs, what is hashed
+//! before it, how it is started and confined, how its tree is owned, what it prints, how it is asked, and what the kernel says of it.
+#![allow(unsafe_code)]
 
+pub mod clock;
+pub mod expose;
+pub mod folders;
+pub mod identity;
+pub mod indexer;
 pub mod launch;
+pub mod logs;
+pub mod pipes;
+pub mod ports;
+pub mod probe;
+pub mod protections;
+pub mod rehash;
+pub mod spawn;
+pub mod tree;
+pub mod users;
