@@ -1,0 +1,75 @@
+//! TLS for the client: rustls with ring; roots are the system's, or webpki's where the system has none, and a `ca` file beside them. Touches files, once.
+
+use crate::http::HttpError;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use std::{io, path::Path, sync::Arc};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Reads the roots. Costs a megabyte or so while it runs: nothing calls it before the first https connection.
+pub fn connector(ca: Option<&Path>) -> Result<TlsConnector, HttpError> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|source| HttpError::Tls {
+            host: String::new(),
+            source,
+        })?
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, HttpError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if let Some(file) = ca {
+        let unusable = |why: String| HttpError::Ca {
+            file: file.into(),
+            why,
+        };
+        let certificates = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unusable(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(unusable("no certificate in it".into()));
+        }
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|error| unusable(error.to_string()))?;
+        }
+    }
+    Ok(roots)
+}
+
+/// The handshake. What TLS itself refuses is told apart from a broken connection.
+pub async fn connect(
+    connector: &TlsConnector,
+    host: &str,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, HttpError> {
+    let unreachable = |source| HttpError::Connect {
+        to: host.into(),
+        source,
+    };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| unreachable(io::Error::other(error)))?;
+    connector.connect(name, stream).await.map_err(|error| {
+        let refused = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            .cloned();
+        match refused {
+            Some(source) => HttpError::Tls {
+                host: host.into(),
+                source,
+            },
+            None => unreachable(error),
+        }
+    })
+}
