@@ -1,7 +1,27 @@
 //! Bundles in the repository: which blobs they need, and whether they may run (SPEC §3.2, §4 rule 4).
+//!
+//! In: what is trusted, a name and a version. Out: a bundle that may run, what is to be fetched first, or the refusal.
+//! Touches the object store; of the files only their sizes are looked at.
 
-use crate::{objects::{ObjectError, Objects}, trunk::Trusted};
-use swarm_manifests::{bundle::Bundle, id::Oid, lock::Lock, name::Name, problem::Refusal};
+use crate::{
+    changes::{DiffError, changes},
+    objects::{Kind, ObjectError, Objects},
+    tree::Mode,
+    trunk::MAX_LOCK,
+    trusted::{BroughtBundle, Trusted},
+    verifier::{Verifier, text},
+};
+use std::collections::BTreeMap;
+use swarm_manifests::{
+    bundle::{self, Bundle},
+    id::{Digest, Oid},
+    lock::{self, Lock},
+    name::Name,
+    policy::Policy,
+    problem::Refusal,
+    rules::bundle as rules,
+    signature::{MAX_ARMOUR, Signature},
+};
 
 /// A bundle whose lock, signature, publisher and file list were verified; the bytes of the files are hashed when they are stored.
 #[derive(Debug, Clone)]
@@ -52,8 +72,362 @@ pub enum Looked {
     Refused(Refusal),
 }
 
-/// Looks at `bundles/<name>/<version>` at the trusted head.
-pub fn look(objects: &Objects, trusted: &Trusted, name: &Name, version: &str) -> Result<Looked, ObjectError> {
-    let _ = (objects, trusted, name, version);
-    todo!()
+/// [`Verifier::look`] by a verifier that is used once.
+pub fn look(
+    objects: &Objects,
+    trusted: &Trusted,
+    name: &Name,
+    version: &str,
+) -> Result<Looked, ObjectError> {
+    Verifier::new().look(objects, trusted, name, version)
+}
+
+/// Why a look ended before the bundle was verified.
+enum Stop {
+    Refused(Refusal),
+    Need(Vec<Oid>),
+    Object(ObjectError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ObjectError> for Stop {
+    fn from(error: ObjectError) -> Self {
+        Self::Object(error)
+    }
+}
+
+/// The files of a bundle's folder, by path.
+type Files = BTreeMap<String, (Mode, Oid)>;
+
+impl Verifier {
+    /// Looks at `bundles/<name>/<version>` at the trusted head.
+    pub fn look(
+        &mut self,
+        objects: &Objects,
+        trusted: &Trusted,
+        name: &Name,
+        version: &str,
+    ) -> Result<Looked, ObjectError> {
+        match self.inspect(objects, trusted, name, version) {
+            Ok((bundle, missing)) => Ok(Looked::Verified(Box::new(bundle), missing)),
+            Err(Stop::Need(blobs)) => Ok(Looked::Need(blobs)),
+            Err(Stop::Refused(why)) => Ok(Looked::Refused(Refusal {
+                reason: format!("bundle {name} {version}: {}", why.reason),
+                ..why
+            })),
+            Err(Stop::Object(error)) => Err(error),
+        }
+    }
+
+    fn inspect(
+        &mut self,
+        objects: &Objects,
+        trusted: &Trusted,
+        name: &Name,
+        version: &str,
+    ) -> Result<(VerifiedBundle, Vec<Oid>), Stop> {
+        let head = self.at(objects, trusted.head)??;
+        let folder = folder(objects, head.tree, &["bundles", name.as_str(), version])?;
+        let folder = folder.ok_or_else(|| {
+            Refusal::new(
+                &rules::MISSING,
+                format!(
+                    "there is no bundles/{name}/{version} at {}",
+                    trusted.head.short()
+                ),
+            )
+        })?;
+        let mut files = files(objects, folder)?;
+        let record = trusted.bundles.get(format!("{name}/{version}").as_str());
+        let record = record.ok_or_else(|| Refusal::new(&rules::LOCK, "it has no bundle.lock"))?;
+        let lock_blob = plain(&mut files, "bundle.lock")
+            .ok_or_else(|| Refusal::new(&rules::LOCK, "it has no bundle.lock"))?;
+        let signature = plain(&mut files, "bundle.lock.sig")
+            .ok_or_else(|| Refusal::new(&rules::SIGNATURE, "it has no bundle.lock.sig"))?;
+        is_the_first(record, lock_blob)?;
+        let toml = files
+            .get("bundle.toml")
+            .map(|(_, id)| *id)
+            .ok_or_else(|| Refusal::new(&rules::TOML, "it has no bundle.toml"))?;
+        let needed = objects.missing([lock_blob, signature, toml])?;
+        if !needed.is_empty() {
+            return Err(Stop::Need(needed));
+        }
+        let lock_text = limited(objects, lock_blob, MAX_LOCK, &rules::LOCK, "bundle.lock")?;
+        let judge = self.at(objects, record.judged_by)??.policy;
+        let armour = limited(
+            objects,
+            signature,
+            MAX_ARMOUR as u64,
+            &rules::SIGNATURE,
+            "bundle.lock.sig",
+        )?;
+        let (by, key) = publisher(&judge, name, &lock_text, &armour)?;
+        let lock = Lock::parse(&lock_text)?;
+        if lock.name() != name || lock.version().to_string() != version {
+            return Err(Refusal::new(
+                &rules::NAME,
+                format!(
+                    "its bundle.lock is that of {} {}",
+                    lock.name(),
+                    lock.version()
+                ),
+            )
+            .into());
+        }
+        let files = as_listed(&lock, &files)?;
+        let bundle = bundle_toml(objects, toml, &lock)?;
+        let missing = objects.missing(files.iter().copied())?;
+        sizes(objects, &lock, &files, &missing)?;
+        Ok((
+            VerifiedBundle {
+                bundle,
+                lock,
+                lock_text,
+                files,
+                by,
+                key,
+            },
+            missing,
+        ))
+    }
+}
+
+/// The tree of a folder, by its path's components.
+fn folder(objects: &Objects, root: Oid, path: &[&str]) -> Result<Option<Oid>, ObjectError> {
+    let mut at = root;
+    for name in path {
+        match objects.tree(at)?.get(name.as_bytes()) {
+            Some(entry) if entry.mode == Mode::Folder => at = entry.id,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(at))
+}
+
+/// Every file of the bundle's folder; names and modes that no bundle may have are refused.
+fn files(objects: &Objects, folder: Oid) -> Result<Files, Stop> {
+    let mut files = Files::new();
+    let listed = changes(objects, "", None, Some(folder), &mut |change| {
+        let (mode, id) = change
+            .new
+            .ok_or_else(|| Refusal::new(&rules::FILE_DIFFERS, "it changed while it was read"))?;
+        lock::check_path(change.path)?;
+        if !change.is_text {
+            return Err(Refusal::new(
+                &rules::PATH,
+                format!("{} is not UTF-8", change.path),
+            ));
+        }
+        if matches!(mode, Mode::Folder) {
+            return Err(Refusal::new(
+                &rules::PATH,
+                format!("{} is too deep", crate::rights::plain(change.path)),
+            ));
+        }
+        if let Mode::Other(bits) = mode {
+            return Err(Refusal::new(
+                &rules::MODE,
+                format!(
+                    "{} has the mode {bits:o}",
+                    crate::rights::plain(change.path)
+                ),
+            ));
+        }
+        if files.len() == lock::MAX_FILES + 2 {
+            return Err(Refusal::new(
+                &rules::TOO_LARGE,
+                format!("it has more than {} files", lock::MAX_FILES),
+            ));
+        }
+        files.insert(change.path.into(), (mode, id));
+        Ok(())
+    });
+    match listed {
+        Ok(()) => Ok(files),
+        Err(DiffError::Visitor(refusal)) => Err(refusal.into()),
+        Err(DiffError::TooMany) => {
+            Err(Refusal::new(&rules::TOO_LARGE, "its folder has too many entries").into())
+        }
+        Err(DiffError::Object(ObjectError::Malformed { what, .. })) => {
+            Err(Refusal::new(&rules::PATH, what).into())
+        }
+        Err(DiffError::Object(error)) => Err(error.into()),
+    }
+}
+
+/// Takes a plain file out.
+fn plain(files: &mut Files, path: &str) -> Option<Oid> {
+    files
+        .remove(path)
+        .filter(|(mode, _)| matches!(mode, Mode::File))
+        .map(|(_, id)| id)
+}
+
+/// A version is immutable: its lock is the one that was brought first.
+fn is_the_first(record: &BroughtBundle, lock: Oid) -> Result<(), Refusal> {
+    if record.lock == lock {
+        return Ok(());
+    }
+    let first = &record.brought;
+    let reason = format!(
+        "it has other bytes than when {} brought it in commit {}",
+        first.by,
+        first.commit.short()
+    );
+    Err(Refusal::new(&rules::IMMUTABLE, reason).hint("publish them under a new version"))
+}
+
+/// Who signed the lock, if they may publish it.
+fn publisher(
+    policy: &Policy,
+    name: &Name,
+    lock: &[u8],
+    armour: &[u8],
+) -> Result<(Name, String), Refusal> {
+    let bad = |error| Refusal::new(&rules::SIGNATURE, format!("its bundle.lock.sig: {error}"));
+    let signature = Signature::parse(armour).map_err(bad)?;
+    let key = signature.fingerprint();
+    let by = policy.person_of(&signature.key());
+    let by = by.ok_or_else(|| {
+        Refusal::new(
+            &rules::PUBLISHER,
+            format!("it is signed with the key {key}, which the policy does not know"),
+        )
+    })?;
+    signature.verify(lock::NAMESPACE, lock).map_err(bad)?;
+    if !policy.may_publish(by, name.as_str()) {
+        return Err(Refusal::new(
+            &rules::PUBLISHER,
+            format!("it is signed by {by} ({key}), who may not publish {name}"),
+        ));
+    }
+    Ok((by.clone(), key))
+}
+
+/// The blobs in the lock's order: exactly the files listed, each of the kind listed.
+fn as_listed(lock: &Lock, files: &Files) -> Result<Vec<Oid>, Refusal> {
+    let mut blobs = Vec::with_capacity(lock.entries().len());
+    for entry in lock.entries() {
+        let (mode, id) = files.get(&entry.path).ok_or_else(|| {
+            Refusal::new(
+                &rules::FILE_DIFFERS,
+                format!("{} is listed and missing", entry.path),
+            )
+        })?;
+        let fits = match entry.kind {
+            lock::Kind::Plain => *mode == Mode::File,
+            lock::Kind::Executable => *mode == Mode::Executable,
+            lock::Kind::Link => *mode == Mode::Link,
+        };
+        if !fits {
+            return Err(Refusal::new(
+                &rules::FILE_DIFFERS,
+                format!(
+                    "{} has the mode {:o}, not the one listed",
+                    entry.path,
+                    mode.bits()
+                ),
+            ));
+        }
+        blobs.push(*id);
+    }
+    if files.len() == blobs.len() {
+        return Ok(blobs);
+    }
+    let listed: std::collections::HashSet<&str> = lock
+        .entries()
+        .iter()
+        .map(|entry| entry.path.as_str())
+        .collect();
+    let extra = files
+        .keys()
+        .find(|path| !listed.contains(path.as_str()))
+        .map_or("", String::as_str);
+    Err(Refusal::new(
+        &rules::FILE_EXTRA,
+        format!("{extra} is not listed in bundle.lock"),
+    ))
+}
+
+fn bundle_toml(objects: &Objects, blob: Oid, lock: &Lock) -> Result<Bundle, Stop> {
+    let text = text(objects, blob)?
+        .map_err(|why| Refusal::new(&rules::TOML, format!("bundle.toml {why}")))?;
+    let listed = lock
+        .entries()
+        .iter()
+        .find(|entry| entry.path == "bundle.toml");
+    if listed.is_none_or(|entry| entry.hash != Digest::of(&text) || entry.kind == lock::Kind::Link)
+    {
+        return Err(Refusal::new(
+            &rules::FILE_DIFFERS,
+            "bundle.toml has other bytes than bundle.lock lists",
+        )
+        .into());
+    }
+    match bundle::read("bundle.toml", &text) {
+        (Some(bundle), _) if bundle.name == *lock.name() && bundle.version == *lock.version() => {
+            Ok(bundle)
+        }
+        (Some(bundle), _) => Err(Refusal::new(
+            &rules::NAME,
+            format!(
+                "its bundle.toml is that of {} {}",
+                bundle.name, bundle.version
+            ),
+        )
+        .into()),
+        (None, problems) => Err(Refusal::new(
+            &rules::TOML,
+            problems
+                .first()
+                .map_or_else(String::new, ToString::to_string),
+        )
+        .into()),
+    }
+}
+
+/// Blobs that are here have the listed sizes: a 10 GiB blob under a listed size of 10 is never read.
+fn sizes(objects: &Objects, lock: &Lock, files: &[Oid], missing: &[Oid]) -> Result<(), Stop> {
+    let missing: std::collections::HashSet<&Oid> = missing.iter().collect();
+    for (entry, id) in lock
+        .entries()
+        .iter()
+        .zip(files)
+        .filter(|(_, id)| !missing.contains(id))
+    {
+        let (kind, size) = objects.header(*id)?;
+        if kind != Kind::Blob || size != entry.size {
+            return Err(Refusal::new(
+                &rules::FILE_DIFFERS,
+                format!(
+                    "{} has {size} bytes, bundle.lock lists {}",
+                    entry.path, entry.size
+                ),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn limited(
+    objects: &Objects,
+    id: Oid,
+    limit: u64,
+    rule: &'static swarm_manifests::rules::Rule,
+    file: &str,
+) -> Result<Vec<u8>, Stop> {
+    match objects.blob(id, limit) {
+        Ok(bytes) => Ok(bytes),
+        Err(error @ (ObjectError::TooLarge { .. } | ObjectError::Kind { .. })) => {
+            Err(Refusal::new(rule, format!("its {file}: {error}")).into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
