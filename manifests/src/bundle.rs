@@ -104,7 +104,11 @@ pub struct Stop {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: "SIGTERM".into(), command: None, grace: Duration::from_secs(10) }
+        Self {
+            signal: "SIGTERM".into(),
+            command: None,
+            grace: Duration::from_secs(10),
+        }
     }
 }
 

@@ -42,7 +42,10 @@ impl Digest {
 
     /// Reads 64 lower-case digits without a prefix.
     pub fn from_hex(text: &str) -> Result<Self, IdError> {
-        bytes(text).map(Self).ok_or_else(|| IdError { text: clip(text), what: "a SHA-256 of 64 lower-case hexadecimal digits" })
+        bytes(text).map(Self).ok_or_else(|| IdError {
+            text: clip(text),
+            what: "a SHA-256 of 64 lower-case hexadecimal digits",
+        })
     }
 }
 
@@ -62,7 +65,10 @@ fn clip(text: &str) -> String {
 impl FromStr for Oid {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        bytes(text).map(Self).ok_or_else(|| IdError { text: clip(text), what: "a commit id of 40 lower-case hexadecimal digits" })
+        bytes(text).map(Self).ok_or_else(|| IdError {
+            text: clip(text),
+            what: "a commit id of 40 lower-case hexadecimal digits",
+        })
     }
 }
 
@@ -70,7 +76,10 @@ impl FromStr for Digest {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let digits = text.strip_prefix("sha256:");
-        digits.and_then(bytes).map(Self).ok_or_else(|| IdError { text: clip(text), what: "a digest: sha256: and 64 lower-case hexadecimal digits" })
+        digits.and_then(bytes).map(Self).ok_or_else(|| IdError {
+            text: clip(text),
+            what: "a digest: sha256: and 64 lower-case hexadecimal digits",
+        })
     }
 }
 

@@ -3,22 +3,25 @@
 //! Text comes in, values go out, and with them every problem that was found. Pure: no clock, no file,
 //! no socket, no git; what needs the time takes it as an argument.
 
-pub mod name;
-pub mod id;
-pub mod units;
-pub mod rules;
-pub mod problem;
-pub mod shape;
 pub mod bundle;
-pub mod lock;
-pub mod selector;
+pub mod characters;
 pub mod facts;
+pub mod id;
+pub mod key;
+pub mod lock;
 pub mod manifest;
-pub mod revision;
+pub mod name;
+pub mod path;
 pub mod policy;
+pub mod problem;
+pub mod report;
+pub mod revision;
 pub mod roster;
+pub mod rules;
+pub mod schema;
+pub mod selector;
 pub mod settings;
+pub mod shape;
 pub mod signature;
 pub mod status;
-pub mod report;
-pub mod schema;
+pub mod units;

@@ -1,6 +1,12 @@
 //! The workflow manifest (SPEC §3.3). Text comes in, a [`Manifest`] and every problem go out. Pure.
 
-use crate::{bundle::Limits, facts::Facts, name::{Name, Pattern}, problem::Problem, selector::{Selector, Verdict}};
+use crate::{
+    bundle::Limits,
+    facts::Facts,
+    name::{Name, Pattern},
+    problem::Problem,
+    selector::{Selector, Verdict},
+};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -86,7 +92,11 @@ pub struct Restart {
 
 impl Default for Restart {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, max_delay: Duration::from_secs(300), settled: Duration::from_secs(10) }
+        Self {
+            delay: Duration::ZERO,
+            max_delay: Duration::from_secs(300),
+            settled: Duration::from_secs(10),
+        }
     }
 }
 
@@ -98,7 +108,11 @@ impl On {
     }
 
     /// Of the boxes that [`On::choose`] chose, the `count` ones with the highest rendezvous hash of (workflow, box); all without `count`.
-    pub fn narrow<'a>(&self, workflow: &Name, chosen: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    pub fn narrow<'a>(
+        &self,
+        workflow: &Name,
+        chosen: impl Iterator<Item = &'a str>,
+    ) -> Vec<&'a str> {
         let _ = (workflow, chosen);
         todo!()
     }
@@ -106,7 +120,11 @@ impl On {
 
 /// The workflow's name from a path `manifests/**/<workflow>.toml`; none for any other path.
 pub fn workflow_of(path: &str) -> Option<&str> {
-    let stem = path.strip_prefix("manifests/")?.rsplit('/').next()?.strip_suffix(".toml")?;
+    let stem = path
+        .strip_prefix("manifests/")?
+        .rsplit('/')
+        .next()?
+        .strip_suffix(".toml")?;
     (!stem.is_empty()).then_some(stem)
 }
 

@@ -21,7 +21,9 @@ pub enum NameError {
     #[error("a name has at most {MAX_NAME} characters, this one has {0}")]
     TooLong(usize),
     /// A character outside `[a-z0-9-]`, or a dash in front.
-    #[error("a name is made of a-z, 0-9 and - and begins with a letter or digit; {0:?} may not stand in it there")]
+    #[error(
+        "a name is made of a-z, 0-9 and - and begins with a letter or digit; {0:?} may not stand in it there"
+    )]
     Character(char),
 }
 
@@ -104,7 +106,10 @@ impl Pattern {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if let Some(c) = text.chars().find(|&c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '*')) {
+        if let Some(c) = text
+            .chars()
+            .find(|&c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '*'))
+        {
             return Err(NameError::Character(c));
         }
         if text.len() > MAX_NAME {
@@ -122,7 +127,9 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(mut rest) = name.strip_prefix(first) else {
+            return false;
+        };
         let mut parts = parts.peekable();
         if parts.peek().is_none() {
             return rest.is_empty();
@@ -131,7 +138,9 @@ impl Pattern {
             if parts.peek().is_none() {
                 return rest.len() >= part.len() && rest.ends_with(part);
             }
-            let Some(at) = rest.find(part) else { return false };
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
             rest = &rest[at + part.len()..];
         }
         true

@@ -1,9 +1,18 @@
 //! policy.toml and what it allows (SPEC §3.4, §4 rules 1 to 4). Pure: text alone decides.
 
-use crate::{bundle::{Limits, Network}, id::Oid, manifest::Manifest, name::{Name, Pattern}, problem::{Problem, Refusal}};
+use crate::{
+    bundle::{Limits, Network},
+    id::Oid,
+    manifest::Manifest,
+    name::{Name, Pattern},
+    problem::{Problem, Refusal},
+};
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
-use std::{collections::{BTreeMap, BTreeSet}, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// The namespace of an approval of a policy.
 pub const NAMESPACE: &str = "swarm-policy@v1";
@@ -87,7 +96,10 @@ pub struct Ceiling {
 impl Policy {
     /// The one person whose key this is.
     pub fn person_of(&self, key: &PublicKey) -> Option<&Name> {
-        self.people.iter().find(|(_, person)| person.keys.iter().any(|k| k.key_data() == key.key_data())).map(|(name, _)| name)
+        self.people
+            .iter()
+            .find(|(_, person)| person.keys.iter().any(|k| k.key_data() == key.key_data()))
+            .map(|(name, _)| name)
     }
 
     /// Whether the person is an admin.
@@ -102,7 +114,13 @@ impl Policy {
     }
 
     /// Whether the person may change a manifest from `old` to `new` (rule 3); a side that does not exist covers nothing and needs nothing.
-    pub fn may_deploy(&self, person: &Name, workflow: &str, old: Side<'_>, new: Side<'_>) -> Result<(), Refusal> {
+    pub fn may_deploy(
+        &self,
+        person: &Name,
+        workflow: &str,
+        old: Side<'_>,
+        new: Side<'_>,
+    ) -> Result<(), Refusal> {
         let _ = (person, workflow, old, new);
         todo!()
     }
@@ -129,11 +147,17 @@ pub enum Side<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Need<'a> {
-    Publish { bundle: &'a str },
+    Publish {
+        bundle: &'a str,
+    },
     /// `manifests/**/<w>.toml` itself: boxes of both sides count.
-    Manifest { workflow: &'a str },
+    Manifest {
+        workflow: &'a str,
+    },
     /// `approvals/<w>/**`, `secrets/<w>/**`: the boxes of the workflow's manifest count.
-    Deploy { workflow: &'a str },
+    Deploy {
+        workflow: &'a str,
+    },
     Admin,
     AnyPerson,
 }

@@ -25,7 +25,13 @@ pub struct Problem {
 
 impl Problem {
     /// A problem with a place in `text`.
-    pub fn at(file: &str, text: &str, span: Range<usize>, rule: &'static Rule, message: impl Into<String>) -> Self {
+    pub fn at(
+        file: &str,
+        text: &str,
+        span: Range<usize>,
+        rule: &'static Rule,
+        message: impl Into<String>,
+    ) -> Self {
         let start = span.start.min(text.len());
         let before = text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -42,7 +48,15 @@ impl Problem {
 
     /// A problem of a file as a whole.
     pub fn whole(file: &str, rule: &'static Rule, message: impl Into<String>) -> Self {
-        Self { file: file.into(), span: None, line: 0, column: 0, rule, message: message.into(), hint: None }
+        Self {
+            file: file.into(),
+            span: None,
+            line: 0,
+            column: 0,
+            rule,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with advice.
@@ -57,9 +71,15 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
             (0, _) => write!(f, "{}: {} [{}]", self.file, self.message, self.rule.id)?,
-            (line, column) => write!(f, "{}:{line}:{column}: {} [{}]", self.file, self.message, self.rule.id)?,
+            (line, column) => write!(
+                f,
+                "{}:{line}:{column}: {} [{}]",
+                self.file, self.message, self.rule.id
+            )?,
         }
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
+        self.hint
+            .as_ref()
+            .map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 
@@ -92,7 +112,11 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without advice of its own; the rule's page has the general one.
     pub fn new(rule: &'static Rule, reason: impl Into<String>) -> Self {
-        Self { rule, reason: reason.into(), hint: None }
+        Self {
+            rule,
+            reason: reason.into(),
+            hint: None,
+        }
     }
 
     /// The same with advice.
@@ -106,7 +130,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [{}]", self.reason, self.rule.id)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+        self.hint
+            .as_ref()
+            .map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 

@@ -49,7 +49,10 @@ pub const SESSION_NAMESPACE: &str = "swarm-session@v1";
 /// The bytes that are signed: the map's URL as the client reaches it (without a trailing slash), the nonce, the key's fingerprint.
 /// The URL keeps a challenge from being relayed from one map to another.
 pub fn session_statement(map_url: &str, nonce: &str, fingerprint: &str) -> String {
-    format!("swarm-session-v1\nmap {}\nnonce {nonce}\nkey {fingerprint}\n", map_url.trim_end_matches('/'))
+    format!(
+        "swarm-session-v1\nmap {}\nnonce {nonce}\nkey {fingerprint}\n",
+        map_url.trim_end_matches('/')
+    )
 }
 
 /// `POST /v1/boxes/{box}/report`: heartbeat, and what changed.

@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 /// Hashes bundle digest, args, env, digests of secrets, mode and time limit, limits, user, workdir, instances.
 ///
 /// `[on]`, `[rollout]`, `[restart]`, comments, key order and the file's folder are not part of it.
-pub fn revision(manifest: &Manifest, bundle: &Bundle, digest: Digest, secrets: &BTreeMap<String, Digest>) -> Digest {
+pub fn revision(
+    manifest: &Manifest,
+    bundle: &Bundle,
+    digest: Digest,
+    secrets: &BTreeMap<String, Digest>,
+) -> Digest {
     let _ = (manifest, bundle, digest, secrets);
     todo!()
 }

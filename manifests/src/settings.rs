@@ -1,6 +1,12 @@
 //! agent.toml: a box's own configuration (SPEC §6). Pure: paths are named here, not looked at.
 
-use crate::{facts::Value, id::{Digest, Oid}, name::Name, policy::Ceiling, problem::Problem};
+use crate::{
+    facts::Value,
+    id::{Digest, Oid},
+    name::Name,
+    policy::Ceiling,
+    problem::Problem,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -1,13 +1,16 @@
 //! SSHSIG signatures: strict armour, and what is taken (SPEC §4, OpenSSH PROTOCOL.sshsig). Pure.
+//!
+//! Armour comes in; a [`Signature`] that claims a key goes out, and holds for some bytes or not. `ssh-key` does the
+//! mathematics; what it lets pass (version 0, certificates' names, security keys without a touch) is checked here first.
 
-use base64::{engine::general_purpose::STANDARD as BASE64, Engine};
-use ssh_encoding::Decode;
-use ssh_key::{public::KeyData, Algorithm, HashAlg, PublicKey, SshSig};
+use crate::key::{self, KeyError};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig, public::KeyData};
 
 /// A signature that was read: by which key, for which namespace. It says nothing until [`Signature::verify`].
 #[derive(Debug, Clone)]
 pub struct Signature {
-    inner: ssh_key::SshSig,
+    inner: SshSig,
 }
 
 /// Why a signature is not taken.
@@ -18,8 +21,12 @@ pub enum SignatureError {
     Armour(&'static str),
     #[error("it is a {0} signature; make one with an SSH key (gpg.format=ssh)")]
     OtherKind(&'static str),
-    #[error("it is made by {0}, which is not taken: use ed25519, ECDSA, or RSA from 2048 bits with SHA-2")]
+    #[error(
+        "it is made by {0}, which is not taken: use ed25519, ECDSA, or RSA from 2048 bits with SHA-2"
+    )]
     Algorithm(String),
+    #[error("it is made by a security key that nobody touched")]
+    Touch,
     #[error("it is for the namespace {found:?}, not {wanted:?}")]
     Namespace { found: String, wanted: String },
     #[error("it does not fit these bytes")]
@@ -30,51 +37,19 @@ pub enum SignatureError {
 pub const MAX_ARMOUR: usize = 64 << 10;
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
-const END: &str = "-----END SSH SIGNATURE-----";
-/// The longest line of armour (RFC 4716 and RFC 7468 readers take 76 at most; OpenSSH writes 70).
-const MAX_LINE: usize = 76;
+const END: &str = "\n-----END SSH SIGNATURE-----";
 
 impl Signature {
     /// Reads the armour: exactly one block, LF, any legal line width, nothing before or after it but one final newline.
     pub fn parse(armour: &[u8]) -> Result<Self, SignatureError> {
-        use SignatureError::Armour;
-        if armour.len() > MAX_ARMOUR {
-            return Err(Armour("it is larger than 64 KiB"));
+        let raw = unarmour(armour)?;
+        check_blob(&raw)?;
+        let inner = SshSig::from_pem(rewrap(&raw))
+            .map_err(|_| SignatureError::Armour("its inside is damaged"))?;
+        key::check(inner.public_key()).map_err(refuse_key)?;
+        if is_security_key(inner.public_key()) {
+            check_touch(inner.signature_bytes())?;
         }
-        let text = std::str::from_utf8(armour).map_err(|_| Armour("it is not text"))?;
-        if text.starts_with("-----BEGIN PGP") {
-            return Err(SignatureError::OtherKind("PGP"));
-        }
-        if text.starts_with("-----BEGIN SIGNED MESSAGE") || text.starts_with("-----BEGIN CMS") {
-            return Err(SignatureError::OtherKind("X.509"));
-        }
-        let body = text.strip_prefix(BEGIN).ok_or(Armour("it does not begin with the line -----BEGIN SSH SIGNATURE-----"))?;
-        let body = body.strip_suffix('\n').unwrap_or(body);
-        let body = body.strip_suffix(END).ok_or(Armour("it does not end with the line -----END SSH SIGNATURE-----"))?;
-        let body = body.strip_suffix('\n').ok_or(Armour("its last line is broken"))?;
-        let lines: Vec<&str> = body.split('\n').collect();
-        if lines.iter().any(|line| line.is_empty() || line.len() > MAX_LINE) {
-            return Err(Armour("a line is empty or too long"));
-        }
-        let bytes = BASE64.decode(lines.concat()).map_err(|_| Armour("what stands between its lines is not base64"))?;
-        Self::decode(&bytes)
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, SignatureError> {
-        let mut rest = bytes;
-        let inner = SshSig::decode(&mut rest).map_err(|error| match error {
-            ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => SignatureError::Algorithm("a key of an unknown kind".into()),
-            ssh_key::Error::Version { number } => SignatureError::Algorithm(format!("version {number} of the format")),
-            _ => SignatureError::Armour("its contents are damaged"),
-        })?;
-        if !rest.is_empty() {
-            return Err(SignatureError::Armour("something follows the signature"));
-        }
-        if inner.version() != SshSig::VERSION {
-            return Err(SignatureError::Algorithm(format!("version {} of the format", inner.version())));
-        }
-        check_key(inner.public_key())?;
-        check_algorithm(inner.public_key(), inner.signature())?;
         Ok(Self { inner })
     }
 
@@ -85,55 +60,162 @@ impl Signature {
 
     /// The key's fingerprint, `SHA256:…`.
     pub fn fingerprint(&self) -> String {
-        self.inner.public_key().fingerprint(HashAlg::Sha256).to_string()
+        self.key().fingerprint(HashAlg::Sha256).to_string()
     }
 
     /// Whether it is a signature over exactly these bytes in exactly this namespace.
     pub fn verify(&self, namespace: &str, message: &[u8]) -> Result<(), SignatureError> {
-        if self.inner.namespace() != namespace {
-            return Err(SignatureError::Namespace { found: self.inner.namespace().chars().take(80).collect(), wanted: namespace.into() });
+        let found = self.inner.namespace();
+        if found != namespace {
+            return Err(SignatureError::Namespace {
+                found: found.chars().take(80).collect(),
+                wanted: namespace.into(),
+            });
         }
-        check_touch(self.inner.public_key(), self.inner.signature())?;
-        self.key().verify(namespace, message, &self.inner).map_err(|_| SignatureError::Mismatch)
+        self.key()
+            .verify(namespace, message, &self.inner)
+            .map_err(|_| SignatureError::Mismatch)
     }
-}
-
-/// Whether keys of this kind may sign: ed25519, ECDSA, RSA from 2048 bits, and their FIDO kin. No certificates, no DSA.
-pub fn check_key(key: &KeyData) -> Result<(), SignatureError> {
-    match key {
-        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => Ok(()),
-        KeyData::Rsa(rsa) => {
-            let bits = rsa.n.as_positive_bytes().map_or(0, |n| n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize));
-            if bits >= 2048 { Ok(()) } else { Err(SignatureError::Algorithm(format!("an RSA key of {bits} bits"))) }
-        }
-        other => Err(SignatureError::Algorithm(format!("a key of the kind {}", other.algorithm()))),
-    }
-}
-
-/// The signature's algorithm must be the key's own; RSA with SHA-1 is not taken (OpenSSH PROTOCOL.sshsig).
-fn check_algorithm(key: &KeyData, signature: &ssh_key::Signature) -> Result<(), SignatureError> {
-    let fits = match signature.algorithm() {
-        Algorithm::Rsa { hash } => matches!(key, KeyData::Rsa(_)) && hash.is_some(),
-        other => other == key.algorithm(),
-    };
-    if fits { Ok(()) } else { Err(SignatureError::Algorithm(format!("{} with a key of the kind {}", signature.algorithm(), key.algorithm()))) }
-}
-
-/// A FIDO key says in its flags whether somebody touched it (bit 0, user presence); without, anybody at the keyboard signs.
-fn check_touch(key: &KeyData, signature: &ssh_key::Signature) -> Result<(), SignatureError> {
-    if !matches!(key, KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)) {
-        return Ok(());
-    }
-    let bytes = signature.as_bytes();
-    let flags = bytes.len().checked_sub(5).and_then(|at| bytes.get(at)).copied().unwrap_or(0);
-    if flags & 1 == 1 { Ok(()) } else { Err(SignatureError::Algorithm("a FIDO key that was not touched".into())) }
 }
 
 /// Signs with a private key in memory, as `ssh-keygen -Y sign` does (SHA-512 inside); returns the armour with its final newline.
-pub fn sign(key: &ssh_key::PrivateKey, namespace: &str, message: &[u8]) -> Result<String, SignatureError> {
-    let signature = key
+pub fn sign(key: &PrivateKey, namespace: &str, message: &[u8]) -> Result<String, SignatureError> {
+    let refused =
+        |_| SignatureError::Algorithm(format!("a {} key that cannot sign here", key.algorithm()));
+    key::check(key.public_key().key_data()).map_err(refuse_key)?;
+    let armour = key
         .sign(namespace, HashAlg::Sha512, message)
-        .map_err(|error| SignatureError::Algorithm(format!("a key that cannot sign here ({error})")))?;
-    let armour = signature.to_pem(ssh_key::LineEnding::LF).map_err(|_| SignatureError::Armour("it cannot be written"))?;
-    Ok(if armour.ends_with('\n') { armour } else { armour + "\n" })
+        .and_then(|signature| signature.to_pem(LineEnding::LF))
+        .map_err(refused)?;
+    Ok(armour.trim_end().to_string() + "\n")
+}
+
+/// The bytes within the armour.
+fn unarmour(armour: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let refuse = |why| Err(SignatureError::Armour(why));
+    if armour.len() > MAX_ARMOUR {
+        return refuse("it is larger than 64 KiB");
+    }
+    let Ok(text) = std::str::from_utf8(armour) else {
+        return refuse("it is not text");
+    };
+    for (kind, begin) in [
+        ("PGP", "-----BEGIN PGP "),
+        ("X.509", "-----BEGIN SIGNED MESSAGE-----"),
+        ("X.509", "-----BEGIN PKCS7-----"),
+    ] {
+        if text.trim_start().starts_with(begin) {
+            return Err(SignatureError::OtherKind(kind));
+        }
+    }
+    if text.contains('\r') {
+        return refuse("it has carriage returns; lines end in LF alone");
+    }
+    let Some(inside) = text.strip_prefix(BEGIN) else {
+        return refuse("it does not begin with -----BEGIN SSH SIGNATURE-----");
+    };
+    let inside = inside.strip_suffix('\n').unwrap_or(inside);
+    let Some(inside) = inside.strip_suffix(END) else {
+        return refuse("it does not end with -----END SSH SIGNATURE-----");
+    };
+    if inside.split('\n').any(str::is_empty) {
+        return refuse("it has an empty line");
+    }
+    STANDARD
+        .decode(inside.replace('\n', ""))
+        .or(refuse("its lines are not base64"))
+}
+
+/// The same bytes in armour of 70 columns, the only one that `ssh-key` reads.
+fn rewrap(raw: &[u8]) -> String {
+    let text = STANDARD.encode(raw);
+    let mut armour = String::from(BEGIN);
+    for (at, c) in text.chars().enumerate() {
+        if at > 0 && at % 70 == 0 {
+            armour.push('\n');
+        }
+        armour.push(c);
+    }
+    armour + END + "\n"
+}
+
+/// Looks at the names inside before anything is taken apart, so that what is refused is refused by its name.
+fn check_blob(raw: &[u8]) -> Result<(), SignatureError> {
+    let damaged = SignatureError::Armour("its inside is damaged");
+    let other = |name: &[u8]| {
+        Err(SignatureError::Algorithm(
+            String::from_utf8_lossy(name).chars().take(80).collect(),
+        ))
+    };
+    let rest = raw.strip_prefix(b"SSHSIG").ok_or(damaged.clone())?;
+    let (version, mut rest) = rest.split_first_chunk::<4>().ok_or(damaged.clone())?;
+    if u32::from_be_bytes(*version) != 1 {
+        return Err(SignatureError::Armour("its version is not 1"));
+    }
+    let mut next = || string(&mut rest).ok_or(damaged.clone());
+    let (mut key, _namespace, reserved, hash, mut signature) =
+        (next()?, next()?, next()?, next()?, next()?);
+    if !rest.is_empty() {
+        return Err(SignatureError::Armour("it has bytes after its end"));
+    }
+    let key = string(&mut key).ok_or(damaged.clone())?;
+    let signature = string(&mut signature).ok_or(damaged)?;
+    let fits = match key {
+        b"ssh-ed25519"
+        | b"ecdsa-sha2-nistp256"
+        | b"ecdsa-sha2-nistp384"
+        | b"ecdsa-sha2-nistp521"
+        | b"sk-ssh-ed25519@openssh.com"
+        | b"sk-ecdsa-sha2-nistp256@openssh.com" => signature == key,
+        b"ssh-rsa" => matches!(signature, b"rsa-sha2-256" | b"rsa-sha2-512"),
+        _ => return other(key),
+    };
+    if !fits {
+        return other(if signature == b"ssh-rsa" {
+            b"ssh-rsa with SHA-1"
+        } else {
+            signature
+        });
+    }
+    if !matches!(hash, b"sha256" | b"sha512") {
+        return other(hash);
+    }
+    if !reserved.is_empty() {
+        return Err(SignatureError::Armour("its reserved field is not empty"));
+    }
+    Ok(())
+}
+
+/// Takes one length-prefixed string (RFC 4251 §5) off the front.
+fn string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (taken, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn is_security_key(key: &KeyData) -> bool {
+    matches!(key, KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_))
+}
+
+/// A security key's signature ends in a byte of flags and a counter; bit 0 says that somebody touched it (OpenSSH PROTOCOL.u2f).
+fn check_touch(signature: &[u8]) -> Result<(), SignatureError> {
+    let flags = signature
+        .len()
+        .checked_sub(5)
+        .and_then(|at| signature.get(at));
+    flags
+        .filter(|flags| *flags & 1 == 1)
+        .map(|_| ())
+        .ok_or(SignatureError::Touch)
+}
+
+fn refuse_key(error: KeyError) -> SignatureError {
+    SignatureError::Algorithm(match error {
+        KeyError::RsaBits(bits) => format!("an RSA key of {bits} bits"),
+        KeyError::Algorithm(name) => name,
+        KeyError::Certificate => "a certificate".into(),
+        KeyError::Form | KeyError::Private => "no key".into(),
+    })
 }

@@ -21,8 +21,17 @@ pub enum UnitError {
 
 /// Reads `250ms`, `6s`, `1h30m`; the units are d, h, m, s, ms, each at most once, in falling order. `0s` is read as zero.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-    let form = || UnitError::Form { text: text.chars().take(80).collect(), what: "a duration such as \"250ms\", \"6s\" or \"1h30m\"" };
+    const UNITS: [(&str, u64); 5] = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let form = || UnitError::Form {
+        text: text.chars().take(80).collect(),
+        what: "a duration such as \"250ms\", \"6s\" or \"1h30m\"",
+    };
     let large = || UnitError::TooLarge(text.chars().take(80).collect());
     let mut rest = text;
     let mut total: u64 = 0;
@@ -32,14 +41,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     }
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let letters = rest[digits..]
+            .bytes()
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let unit = &rest[digits..digits + letters];
-        let at = UNITS.iter().position(|(name, _)| *name == unit).filter(|at| *at >= next_unit).ok_or_else(form)?;
+        let at = UNITS
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .filter(|at| *at >= next_unit)
+            .ok_or_else(form)?;
         if digits == 0 {
             return Err(form());
         }
         let number: u64 = rest[..digits].parse().map_err(|_| large())?;
-        total = number.checked_mul(UNITS[at].1).and_then(|part| total.checked_add(part)).ok_or_else(large)?;
+        total = number
+            .checked_mul(UNITS[at].1)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(large)?;
         next_unit = at + 1;
         rest = &rest[digits + letters..];
     }
@@ -57,7 +76,13 @@ pub fn format_duration(duration: Duration) -> String {
         return "0s".into();
     }
     let mut text = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+    for (unit, size) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ] {
         if left >= size {
             text += &format!("{}{unit}", left / size);
             left %= size;
@@ -73,7 +98,10 @@ pub struct ByteSize(pub u64);
 impl ByteSize {
     /// Reads `64K`, `256M`, `1G`, `2T` or a plain number of bytes.
     pub fn parse(text: &str) -> Result<Self, UnitError> {
-        let form = || UnitError::Form { text: text.chars().take(80).collect(), what: "a size such as \"64K\", \"256M\" or \"1G\"" };
+        let form = || UnitError::Form {
+            text: text.chars().take(80).collect(),
+            what: "a size such as \"64K\", \"256M\" or \"1G\"",
+        };
         let (digits, shift) = match text.as_bytes().last().ok_or_else(form)? {
             b'K' => (&text[..text.len() - 1], 10),
             b'M' => (&text[..text.len() - 1], 20),
@@ -86,7 +114,11 @@ impl ByteSize {
         }
         let large = || UnitError::TooLarge(text.chars().take(80).collect());
         let number: u64 = digits.parse().map_err(|_| large())?;
-        number.checked_mul(1 << shift).filter(|n| i64::try_from(*n).is_ok()).map(Self).ok_or_else(large)
+        number
+            .checked_mul(1 << shift)
+            .filter(|n| i64::try_from(*n).is_ok())
+            .map(Self)
+            .ok_or_else(large)
     }
 }
 

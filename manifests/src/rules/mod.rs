@@ -23,7 +23,10 @@ pub struct Rule {
 
 /// Every rule there is, by id.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [file::ALL, bundle::ALL, trunk::ALL, remote::ALL, run::ALL].into_iter().flatten().copied()
+    [file::ALL, bundle::ALL, trunk::ALL, remote::ALL, run::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// The rule with this id, in any case.
