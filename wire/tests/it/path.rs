@@ -1,0 +1,183 @@
+use crate::{
+    support::{
+        git,
+        repository::{bare, commit, noise, oid},
+        wait_until,
+    },
+    world::{BOUNDS, World, rule},
+};
+use std::fs;
+use swarm_wire::remote::{Bounds, Options, Remote};
+
+fn remote(url: &str) -> Remote {
+    Remote::new(url, &Options::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_path_is_walked() {
+    let world = World::new();
+    world
+        .walk(&mut remote(world.repository.to_str().unwrap()), true)
+        .await;
+}
+
+#[tokio::test]
+async fn a_file_url_is_walked_whatever_the_repository_allows() {
+    let world = World::new();
+    git(
+        &world.repository,
+        &["config", "uploadpack.allowFilter", "false"],
+    );
+    world
+        .walk(
+            &mut remote(&format!("file://{}", world.repository.display())),
+            true,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_repository_is_unreachable() {
+    let world = World::new();
+    let (id, text) = rule(
+        remote(world.path("nothing").to_str().unwrap())
+            .look("main")
+            .await,
+    );
+    assert_eq!(id, "S-GIT-01");
+    assert!(
+        text.contains("does not appear to be a git repository"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_repository_has_no_branch() {
+    let world = World::new();
+    let empty = bare(world.dir.path(), "empty.git");
+    assert_eq!(remote(empty.to_str().unwrap()).look("main").await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_branch_whose_name_begins_with_ours_is_another_one() {
+    let world = World::new();
+    git(&world.repository, &["branch", "-m", "main", "main-2"]);
+    assert_eq!(
+        remote(world.repository.to_str().unwrap())
+            .look("main")
+            .await,
+        Ok(None)
+    );
+}
+
+#[tokio::test]
+async fn a_sha256_repository_is_said_to_be_one() {
+    let world = World::new();
+    git(
+        world.dir.path(),
+        &["init", "-q", "--bare", "--object-format=sha256", "new.git"],
+    );
+    assert_eq!(
+        rule(
+            remote(world.path("new.git").to_str().unwrap())
+                .look("main")
+                .await
+        )
+        .0,
+        "S-GIT-09"
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_the_server_has_not_is_refused_with_its_words() {
+    let world = World::new();
+    let nothing = "0123456789012345678901234567890123456789".parse().unwrap();
+    let (id, text) = rule(
+        remote(world.repository.to_str().unwrap())
+            .fetch_blobs(&[nothing], &mut Vec::new(), &BOUNDS)
+            .await,
+    );
+    assert_eq!(id, "S-GIT-01");
+    assert!(
+        text.contains("0123456789012345678901234567890123456789"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_hook_of_the_repository_and_a_users_configuration_run_nothing() {
+    let world = World::new();
+    let mark = world.path("mark");
+    let script = format!("touch {}; exec \"$@\"", mark.display());
+    git(
+        &world.repository,
+        &[
+            "config",
+            "uploadpack.packObjectsHook",
+            &format!("sh -c '{script}' x"),
+        ],
+    );
+    let mut remote = remote(world.repository.to_str().unwrap());
+    remote
+        .fetch(world.second, &[], &mut Vec::new(), &BOUNDS)
+        .await
+        .unwrap();
+    assert!(!mark.exists());
+}
+
+#[tokio::test]
+async fn a_path_with_a_dash_in_front_is_no_option() {
+    assert!(Remote::new("--upload-pack=touch /tmp/x", &Options::default()).is_err());
+}
+
+#[tokio::test]
+async fn a_pack_that_is_larger_than_allowed_is_cut() {
+    let world = World::new();
+    let big = commit(&world.repository, &[("x", &noise(9, 3_000_000))]);
+    git(
+        &world.repository,
+        &["config", "uploadpack.allowFilter", "false"],
+    );
+    let bounds = Bounds {
+        bytes: 100_000,
+        ..BOUNDS
+    };
+    let blob = oid(&world.repository, &format!("{big}:x"));
+    let mut pack = Vec::new();
+    let (id, text) = rule(
+        remote(world.repository.to_str().unwrap())
+            .fetch_blobs(&[blob], &mut pack, &bounds)
+            .await,
+    );
+    assert_eq!(id, "S-GIT-04");
+    assert!(
+        text.contains("more than 100000 bytes") && pack.len() <= 100_000,
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn after_looks_and_cut_fetches_no_child_and_no_pipe_is_left() {
+    let world = World::new();
+    let big = commit(&world.repository, &[("x", &noise(9, 3_000_000))]);
+    let blob = oid(&world.repository, &format!("{big}:x"));
+    let mut remote = remote(world.repository.to_str().unwrap());
+    for _ in 0..3 {
+        remote.look("main").await.unwrap();
+        let bounds = Bounds {
+            bytes: 100_000,
+            ..BOUNDS
+        };
+        remote
+            .fetch_blobs(&[blob], &mut Vec::new(), &bounds)
+            .await
+            .unwrap_err();
+    }
+    // git and what it starts stand in the repository.
+    wait_until("every git has ended", || {
+        let processes = fs::read_dir("/proc").unwrap();
+        let mut folders =
+            processes.filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok());
+        !folders.any(|folder| folder == world.repository)
+    });
+}
