@@ -3,16 +3,38 @@
 //! Nothing is ever checked out; refs are never trusted. Rooms in walking order: a pack is indexed, objects are read,
 //! the trunk is verified commit by commit, and what it says is handed on. The packager writes with [`write`].
 
-pub mod bundle;
-pub mod changes;
-pub mod commit;
-mod history;
-mod judge;
+// A pack becomes objects,
+pub mod index;
+
+pub mod compact;
+
 pub mod objects;
-pub mod rights;
-pub mod snapshot;
+
+// which are read strictly,
+pub mod commit;
+
 pub mod tree;
-pub mod trunk;
+
+pub mod changes;
+
+// and judged commit by commit
 pub mod trusted;
+
+pub mod trust_file;
+
 pub mod verifier;
+
+mod history;
+
+pub mod rights;
+
+mod judge;
+
+pub mod trunk;
+
+// until it is known what the trunk says.
+pub mod snapshot;
+
+pub mod bundle;
+
 pub mod write;

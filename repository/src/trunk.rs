@@ -110,6 +110,7 @@ impl Verifier {
         let mut trusted = Trusted {
             introduction: id,
             policy_sha256: trust.policy,
+            start: trust.position,
             head: id,
             position: trust.position,
             manifests: Arc::default(),

@@ -16,8 +16,10 @@ pub struct Trusted {
     pub introduction: Oid,
     /// SHA-256 of policy.toml at the introduction, as `[trust]` says.
     pub policy_sha256: Digest,
+    /// The position of the introduction.
+    pub start: u64,
     pub head: Oid,
-    /// Counts from the introduction.
+    /// One more with each commit of the trunk.
     pub position: u64,
     /// The manifest's path -> who changed it last.
     pub manifests: Arc<BTreeMap<Arc<str>, Arc<Brought>>>,
