@@ -39,6 +39,9 @@ pub fn find(text: &str, url: &Url) -> Option<User> {
 }
 
 /// The value of the Authorization header, marked as a secret.
+///
+/// # Panics
+/// Never: base64 fits into a header.
 pub fn basic(user: &User) -> HeaderValue {
     let pair = format!(
         "{}:{}",

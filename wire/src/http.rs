@@ -100,6 +100,9 @@ impl Client {
     }
 
     /// The same for a url that is parsed already.
+    ///
+    /// # Panics
+    /// Never: a checked host fits into a header.
     pub fn of(mut url: Url, ca: Option<&Path>) -> Self {
         url.path.truncate(url.path.trim_end_matches('/').len());
         let host =
@@ -331,24 +334,20 @@ impl Streaming<'_> {
                     limit: self.started.elapsed(),
                 });
             };
-            match frame.transpose().map_err(|source| HttpError::Broken {
+            let broken = |source| HttpError::Broken {
                 to: self.to.clone(),
                 source,
-            })? {
-                Some(frame) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-                None => {
-                    if let Some(connection) = self.connection.take() {
-                        *self.home = Some(Kept {
-                            since: Instant::now(),
-                            ..connection
-                        });
-                    }
-                    return Ok(None);
-                }
+            };
+            let Some(frame) = frame.transpose().map_err(broken)? else {
+                let now = Instant::now();
+                *self.home = self
+                    .connection
+                    .take()
+                    .map(|kept| Kept { since: now, ..kept });
+                return Ok(None);
+            };
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
             }
         }
     }

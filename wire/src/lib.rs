@@ -2,18 +2,28 @@
 //!
 //! Nothing here looks into a pack or decides anything: bytes go to whoever reads them.
 
-mod bounds;
-pub mod credentials;
-pub mod hook;
-pub mod http;
-mod path;
-mod pipe;
-pub mod pkt;
-pub mod protocol;
+// Where: one of several urls, by the way that it names.
 pub mod remote;
 pub mod remotes;
-mod reply;
+pub mod url;
+
+// The three ways.
+mod path;
 mod smart;
 mod ssh;
+
+// What is said: packets, and what stands in them.
+mod bounds;
+pub mod pkt;
+pub mod protocol;
+mod reply;
+
+// What it is said through.
+pub mod credentials;
+pub mod http;
+mod pipe;
+mod refusal;
 mod tls;
-pub mod url;
+
+// What makes us look.
+pub mod hook;

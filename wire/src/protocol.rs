@@ -14,10 +14,14 @@ pub struct Capabilities {
     /// It said `version 2`.
     version: bool,
     ls_refs: bool,
-    fetch: bool,
-    /// `filter` of `fetch`.
-    pub filter: bool,
+    fetch: Option<Fetch>,
     object_format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fetch {
+    Plain,
+    Filtering,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +62,12 @@ impl Capabilities {
         match line.split_once('=').unwrap_or((line, "")) {
             ("ls-refs", _) => self.ls_refs = true,
             ("fetch", features) => {
-                self.fetch = true;
-                self.filter = features.split(' ').any(|feature| feature == "filter");
+                let filter = features.split(' ').any(|feature| feature == "filter");
+                self.fetch = Some(if filter {
+                    Fetch::Filtering
+                } else {
+                    Fetch::Plain
+                });
             }
             ("object-format", "sha1") => self.object_format = Some(Format::Sha1),
             ("object-format", _) => self.object_format = Some(Format::Other),
@@ -69,17 +77,22 @@ impl Capabilities {
     }
 
     /// The end of the advertisement.
-    pub fn check(&self) -> Result<(), Unfit> {
+    pub fn check(self) -> Result<(), Unfit> {
         match (self.version, self.ls_refs, self.fetch, self.object_format) {
             (false, ..) => Err(Unfit::Version),
             (.., Some(Format::Other)) => Err(Unfit::ObjectFormat),
             (_, false, ..) => Err(Unfit::Command("ls-refs")),
-            (_, _, false, _) => Err(Unfit::Command("fetch")),
+            (_, _, None, _) => Err(Unfit::Command("fetch")),
             _ => Ok(()),
         }
     }
 
-    fn command(&self, name: &str) -> Vec<u8> {
+    /// Whether a metadata fetch leaves large blobs out.
+    pub fn filters(self) -> bool {
+        self.fetch == Some(Fetch::Filtering)
+    }
+
+    fn command(self, name: &str) -> Vec<u8> {
         let mut request = Vec::with_capacity(256);
         pkt::line(&mut request, name);
         if self.object_format.is_some() {
@@ -90,7 +103,7 @@ impl Capabilities {
     }
 
     /// Asks for one reference (and those whose names begin with its name: the protocol has no better).
-    pub fn ls_refs(&self, name: &str) -> Vec<u8> {
+    pub fn ls_refs(self, name: &str) -> Vec<u8> {
         let mut request = self.command("command=ls-refs");
         pkt::line(&mut request, &format!("ref-prefix {name}"));
         pkt::flush(&mut request);
@@ -98,9 +111,9 @@ impl Capabilities {
     }
 
     /// Asks for commits, trees and small blobs of `want` without what `have` reaches.
-    pub fn fetch(&self, want: Oid, have: &[Oid]) -> Vec<u8> {
+    pub fn fetch(self, want: Oid, have: &[Oid]) -> Vec<u8> {
         let mut request = self.fetch_command();
-        if self.filter {
+        if self.filters() {
             pkt::line(&mut request, &format!("filter blob:limit={SMALL_BLOB}"));
         }
         pkt::line(&mut request, &format!("want {want}"));
@@ -113,7 +126,7 @@ impl Capabilities {
     }
 
     /// Asks for exactly these objects. Without a `have`: with one, a server with bitmaps sends an empty pack.
-    pub fn fetch_exactly(&self, want: &[Oid]) -> Vec<u8> {
+    pub fn fetch_exactly(self, want: &[Oid]) -> Vec<u8> {
         let mut request = self.fetch_command();
         request.reserve(want.len() * 50);
         for oid in want {
@@ -125,7 +138,7 @@ impl Capabilities {
     }
 
     /// Never `thin-pack`: a delta against a blob that the filter left out cannot be resolved.
-    fn fetch_command(&self) -> Vec<u8> {
+    fn fetch_command(self) -> Vec<u8> {
         let mut request = self.command("command=fetch");
         pkt::line(&mut request, "no-progress");
         pkt::line(&mut request, "ofs-delta");
@@ -133,15 +146,21 @@ impl Capabilities {
     }
 }
 
+/// A line of an `ls-refs` answer that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a reference that is none")]
+pub struct NotARef;
+
 /// One line of an `ls-refs` answer: the oid where it is about exactly this name. None: another one, or an unborn one.
-pub fn ref_line(line: &[u8], name: &str) -> Result<Option<Oid>, ()> {
-    let line = std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|_| ())?;
+pub fn ref_line(line: &[u8], name: &str) -> Result<Option<Oid>, NotARef> {
+    let line =
+        std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|_| NotARef)?;
     let mut words = line.split(' ');
-    let (oid, found) = (words.next().ok_or(())?, words.next().ok_or(())?);
+    let (oid, found) = (words.next().ok_or(NotARef)?, words.next().ok_or(NotARef)?);
     if found != name || oid == "unborn" {
         return Ok(None);
     }
-    oid.parse().map(Some).map_err(|_| ())
+    oid.parse().map(Some).map_err(|_| NotARef)
 }
 
 /// A branch name that is put into a request: `git-check-ref-format(1)` in short.
@@ -182,13 +201,13 @@ mod tests {
             "object-format=sha1\n",
         ])
         .unwrap();
-        assert!(git.filter);
+        assert!(git.filters());
         let plain = read(&["version 2", "ls-refs", "fetch"]).unwrap();
-        assert!(!plain.filter);
+        assert!(!plain.filters());
         assert!(
             !read(&["version 2", "ls-refs", "fetch=nofilter filters"])
                 .unwrap()
-                .filter
+                .filters()
         );
     }
 
@@ -250,7 +269,7 @@ mod tests {
             b"\xff\xfe x",
             b"",
         ] {
-            assert_eq!(ref_line(bad, "refs/heads/main"), Err(()));
+            assert_eq!(ref_line(bad, "refs/heads/main"), Err(NotARef));
         }
     }
 

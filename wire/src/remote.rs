@@ -31,7 +31,7 @@ pub struct Options {
     pub known_hosts: Option<PathBuf>,
     pub identity_file: Option<PathBuf>,
     pub ca: Option<PathBuf>,
-    /// Where an ssh ControlMaster's socket and the like may lie.
+    /// Where an ssh `ControlMaster`'s socket and the like may lie.
     pub run_dir: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use crate::{
     http::{HttpError, Streaming},
     pipe::{self, Ended, Session},
     pkt::{Decoder, Packet},
-    protocol::Capabilities,
+    protocol::{Capabilities, NotARef, Unfit},
 };
 use std::ops::Range;
 use swarm_manifests::{
@@ -20,7 +20,7 @@ use tokio::{
 /// Where the bytes come from.
 pub(crate) enum Source<'a> {
     /// The body of an HTTP answer.
-    Http(Streaming<'a>),
+    Http(Box<Streaming<'a>>),
     /// A process; and what it means that it ended too early.
     Pipe(Box<Session>, fn(&str, &Ended) -> Refusal),
 }
@@ -51,18 +51,20 @@ impl<'a> Reply<'a> {
                 Ok(Some(packet)) => return Ok(Some(packet)),
                 Ok(None) => {}
                 Err(error) => {
-                    return Err(self.protocol(format!(
+                    return Err(self.protocol(&format!(
                         "answered with something else than git's protocol: {error}"
                     )));
                 }
             }
             if !self.more(meter).await? {
-                if self.decoder.is_empty() {
-                    return Ok(None);
-                }
-                return Err(
-                    self.refuse(self.too_much, "ended its answer in the middle of a packet")
-                );
+                return match self.source {
+                    _ if self.decoder.is_empty() => Ok(None),
+                    Source::Http(_) => {
+                        Err(self
+                            .refuse(self.too_much, "ended its answer in the middle of a packet"))
+                    }
+                    Source::Pipe(..) => Err(self.early_end().await),
+                };
             }
         }
     }
@@ -95,7 +97,7 @@ impl<'a> Reply<'a> {
                 }
                 Ok(None) => 0,
                 Err(HttpError::Late { .. }) => return Err(self.exceeded(&meter.late())),
-                Err(error) => return Err(refusal(&error, self.shown)),
+                Err(error) => return Err(error.refusal(self.shown)),
             },
             Source::Pipe(session, _) => match timeout_at(deadline, session.chunk()).await {
                 Ok(Ok(bytes)) => {
@@ -126,14 +128,12 @@ impl<'a> Reply<'a> {
                     }
                     first = false;
                     if announced && self.expect(meter).await? != Packet::Flush {
-                        return Err(
-                            self.protocol("announced its service, and then no flush came".into())
-                        );
+                        return Err(self.protocol("announced its service, and then no flush came"));
                     }
                 }
                 Packet::Flush => break,
                 other => {
-                    return Err(self.protocol(format!(
+                    return Err(self.protocol(&format!(
                         "sent a packet of another kind ({other:?}) among its capabilities"
                     )));
                 }
@@ -147,18 +147,18 @@ impl<'a> Reply<'a> {
     pub async fn lines<T>(
         &mut self,
         meter: &mut Meter,
-        mut found: impl FnMut(&[u8]) -> Result<Option<T>, ()>,
+        mut found: impl FnMut(&[u8]) -> Result<Option<T>, NotARef>,
     ) -> Result<Option<T>, Refusal> {
         let mut answer = None;
         loop {
             match self.expect(meter).await {
                 Ok(Packet::Data(place)) => match found(self.decoder.data(place)) {
                     Ok(one) => answer = answer.or(one),
-                    Err(()) => return Err(self.protocol("sent a reference that is none".into())),
+                    Err(NotARef) => return Err(self.protocol("sent a reference that is none")),
                 },
                 Ok(Packet::Flush) => return Ok(answer),
                 Ok(other) => {
-                    return Err(self.protocol(format!(
+                    return Err(self.protocol(&format!(
                         "sent a packet of another kind ({other:?}) among its references"
                     )));
                 }
@@ -176,11 +176,11 @@ impl<'a> Reply<'a> {
         match self.expect(meter).await? {
             Packet::Data(place) if self.decoder.data(place.clone()) == b"packfile\n" => {}
             Packet::Data(place) => {
-                let said = pipe::one_line(&self.decoder.data(place)[..]);
-                return Err(self.protocol(format!("sent {said:?} where the pack should begin")));
+                let said = pipe::one_line(self.decoder.data(place));
+                return Err(self.protocol(&format!("sent {said:?} where the pack should begin")));
             }
             other => {
-                return Err(self.protocol(format!("sent {other:?} where the pack should begin")));
+                return Err(self.protocol(&format!("sent {other:?} where the pack should begin")));
             }
         }
         let mut length = 0;
@@ -189,7 +189,7 @@ impl<'a> Reply<'a> {
                 Packet::Data(place) => length += self.band(meter, place, pack).await?,
                 Packet::Flush => break,
                 other => {
-                    return Err(self.protocol(format!(
+                    return Err(self.protocol(&format!(
                         "sent a packet of another kind ({other:?}) within the pack"
                     )));
                 }
@@ -222,7 +222,7 @@ impl<'a> Reply<'a> {
                 &rules::UNREACHABLE,
                 &format!("gave up: {}", pipe::one_line(words)),
             )),
-            _ => Err(self.protocol("sent a packet of an unknown band within the pack".into())),
+            _ => Err(self.protocol("sent a packet of an unknown band within the pack")),
         }
     }
 
@@ -243,7 +243,7 @@ impl<'a> Reply<'a> {
         if let Source::Http(_) = &self.source {
             return match self.packet(meter).await? {
                 None => Ok(()),
-                Some(_) => Err(self.protocol("went on after the end of its answer".into())),
+                Some(_) => Err(self.protocol("went on after the end of its answer")),
             };
         }
         if let Source::Pipe(session, _) = &mut self.source {
@@ -255,7 +255,7 @@ impl<'a> Reply<'a> {
     /// What the end of the answer means that came too early.
     async fn early_end(&mut self) -> Refusal {
         match &mut self.source {
-            Source::Http(_) => self.protocol("ended its answer early".into()),
+            Source::Http(_) => self.protocol("ended its answer early"),
             Source::Pipe(session, judge) => judge(self.shown, &session.end().await),
         }
     }
@@ -264,12 +264,11 @@ impl<'a> Reply<'a> {
         Refusal::new(rule, format!("{} {what}", self.shown))
     }
 
-    fn protocol(&self, what: String) -> Refusal {
-        self.refuse(&rules::PROTOCOL, &what)
+    fn protocol(&self, what: &str) -> Refusal {
+        self.refuse(&rules::PROTOCOL, what)
     }
 
-    fn unfit(&self, unfit: crate::protocol::Unfit) -> Refusal {
-        use crate::protocol::Unfit;
+    fn unfit(&self, unfit: Unfit) -> Refusal {
         match (unfit, &self.source) {
             (Unfit::ObjectFormat, _) => self.refuse(&rules::OBJECT_FORMAT, &unfit.to_string()),
             (Unfit::Version, Source::Pipe(..)) => self
@@ -289,51 +288,5 @@ impl<'a> Reply<'a> {
             &rules::UNREACHABLE
         };
         self.refuse(rule, &exceeded.to_string())
-    }
-}
-
-/// An error of the client as people are told it.
-pub(crate) fn refusal(error: &HttpError, shown: &str) -> Refusal {
-    let rule = match error {
-        HttpError::Url(_) => &rules::URL,
-        HttpError::Tls { .. } | HttpError::Ca { .. } => &rules::TLS,
-        HttpError::TooLarge { .. } | HttpError::Request(_) => &rules::PROTOCOL,
-        HttpError::Broken { source, .. } if source.is_parse() => &rules::PROTOCOL,
-        HttpError::Connect { .. } | HttpError::Broken { .. } | HttpError::Late { .. } => {
-            &rules::UNREACHABLE
-        }
-    };
-    let mut text = format!("{shown}: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    let refusal = Refusal::new(rule, text);
-    match error {
-        HttpError::Tls {
-            source: rustls::Error::InvalidCertificate(why),
-            ..
-        } => certificate_hint(refusal, why),
-        _ => refusal,
-    }
-}
-
-fn certificate_hint(refusal: Refusal, why: &rustls::CertificateError) -> Refusal {
-    use rustls::CertificateError as Why;
-    match why {
-        Why::UnknownIssuer => {
-            refusal.hint("if the authority is your own, name its certificate as `ca`")
-        }
-        Why::Expired
-        | Why::ExpiredContext { .. }
-        | Why::NotValidYet
-        | Why::NotValidYetContext { .. } => {
-            refusal.hint("renew the certificate, or set this machine's clock")
-        }
-        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
-            refusal.hint("use the name that the certificate is for")
-        }
-        _ => refusal,
     }
 }

@@ -3,10 +3,10 @@
 use crate::{
     bounds::Meter,
     credentials,
-    http::{Bytes, Client, HttpError, Method, StatusCode, Streaming},
+    http::{Bytes, Client, Method, StatusCode, Streaming},
     protocol::Capabilities,
     remote::Options,
-    reply::{Reply, Source, refusal},
+    reply::{Reply, Source},
     url::{Scheme, Url},
 };
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
@@ -71,7 +71,7 @@ impl Smart {
                     left(meter),
                 )
                 .await;
-            let streaming = answer.map_err(|error| late_or(&error, shown))?;
+            let streaming = answer.map_err(|error| error.refusal(shown))?;
             if streaming.status.is_redirection() {
                 let to = target(streaming.headers.get(LOCATION), &self.configured);
                 let to = to.map_err(|why| {
@@ -86,7 +86,7 @@ impl Smart {
                 shown,
                 "application/x-git-upload-pack-advertisement",
             )?;
-            let mut reply = Reply::new(Source::Http(streaming), shown);
+            let mut reply = Reply::new(Source::Http(Box::new(streaming)), shown);
             let capabilities = reply.capabilities(meter).await?;
             reply.finish(meter).await?;
             self.known = Some((capabilities, Instant::now()));
@@ -120,7 +120,7 @@ impl Smart {
                 left(meter),
             )
             .await;
-        let streaming = answer.map_err(|error| late_or(&error, shown))?;
+        let streaming = answer.map_err(|error| error.refusal(shown))?;
         if streaming.status.is_redirection() {
             return Err(Refusal::new(
                 &rules::REDIRECT,
@@ -128,7 +128,7 @@ impl Smart {
             ));
         }
         check(&streaming, shown, "application/x-git-upload-pack-result")?;
-        Ok(Reply::new(Source::Http(streaming), shown))
+        Ok(Reply::new(Source::Http(Box::new(streaming)), shown))
     }
 
     /// Read anew each time: tokens are rotated.
@@ -160,10 +160,6 @@ impl Smart {
 
 fn left(meter: &Meter) -> Duration {
     meter.next().saturating_duration_since(Instant::now())
-}
-
-fn late_or(error: &HttpError, shown: &str) -> Refusal {
-    refusal(error, shown)
 }
 
 fn check(streaming: &Streaming<'_>, shown: &str, wanted: &str) -> Result<(), Refusal> {

@@ -191,7 +191,7 @@ fn arguments(
         .collect())
 }
 
-/// A file's path as ssh_config(5) wants it.
+/// A file's path as `ssh_config(5)` wants it.
 fn quoted_file(file: &Path) -> Result<String, Refusal> {
     match file.to_str() {
         Some(text) if !text.contains(['"', '\\', '$']) && !text.chars().any(char::is_control) => {

@@ -39,11 +39,11 @@ async fn http_is_walked_over_one_connection() {
 #[tokio::test]
 async fn a_poll_that_finds_nothing_costs_less_than_a_kilobyte_with_ten_thousand_refs() {
     let world = World::new();
-    let many: String = (0..10_000)
-        .map(|n| format!("create refs/tags/t{n} {}\n", world.second))
+    let many: Vec<_> = (0..10_000)
+        .map(|n| format!("create refs/tags/t{n} {}", world.second))
         .collect();
     let list = world.path("refs");
-    fs::write(&list, many).unwrap();
+    fs::write(&list, many.join("\n") + "\n").unwrap();
     crate::support::run(
         crate::support::git_command(&world.repository)
             .args(["update-ref", "--stdin"])

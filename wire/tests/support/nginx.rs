@@ -19,7 +19,7 @@ pub struct Nginx {
     pub ca: PathBuf,
     dir: PathBuf,
     _fcgiwrap: Server,
-    nginx: Server,
+    server: Server,
 }
 
 /// One request, as the server saw it.
@@ -105,7 +105,7 @@ impl Nginx {
                     ca: dir.join("ca.pem"),
                     dir,
                     _fcgiwrap: fcgiwrap,
-                    nginx,
+                    server: nginx,
                 };
             }
         }
@@ -119,7 +119,7 @@ impl Nginx {
     pub fn seen(&mut self, count: usize) -> Vec<Seen> {
         let log = self.dir.join("access.log");
         let read = || fs::read_to_string(&log).unwrap_or_default();
-        assert!(self.nginx.is_alive());
+        assert!(self.server.is_alive());
         wait_until("nginx logs what was asked", || {
             read().lines().count() >= count
         });

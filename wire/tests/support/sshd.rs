@@ -13,14 +13,14 @@ pub struct Sshd {
     pub origin: String,
     /// The private key that it lets in.
     pub key: PathBuf,
-    /// Its own host key, as a known_hosts file.
+    /// Its own host key, as a `known_hosts` file.
     pub known_hosts: PathBuf,
     log: PathBuf,
-    _sshd: Server,
+    _server: Server,
 }
 
 impl Sshd {
-    /// Starts it. Without `protocol` it does not accept GIT_PROTOCOL, as sshd comes.
+    /// Starts it. Without `protocol` it does not accept `GIT_PROTOCOL`, as sshd comes.
     pub fn start(dir: &Path, protocol: bool) -> Self {
         let dir = dir.join(if protocol { "sshd" } else { "sshd-plain" });
         fs::create_dir_all(&dir).unwrap();
@@ -57,7 +57,7 @@ impl Sshd {
                     key: dir.join("key"),
                     known_hosts: dir.join("known_hosts"),
                     log: dir.join("log"),
-                    _sshd: sshd,
+                    _server: sshd,
                 };
             }
         }
