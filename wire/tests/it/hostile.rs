@@ -3,10 +3,14 @@
 use crate::world::rule;
 use std::time::Duration;
 use swarm_manifests::id::Oid;
-use swarm_wire::remote::{Bounds, Options, Remote};
+use swarm_wire::{
+    http::{Bytes, Client, HttpError, Method},
+    remote::{Bounds, Options, Remote},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    time::Instant,
 };
 
 const QUICK: Bounds = Bounds {
@@ -27,6 +31,10 @@ enum Trick {
     Dribble(&'static str, &'static str),
     /// Takes the request and is silent.
     Silent,
+    /// A good answer with a length, and then the connection ends, without a word of warning.
+    Leaves(&'static str),
+    /// A head with these lines in it, again and again.
+    Head(&'static str),
 }
 
 fn line(text: &str) -> String {
@@ -109,6 +117,19 @@ async fn play(mut stream: TcpStream, trick: Trick) {
             }
         }
         Trick::Silent => drop(stream.read(&mut [0]).await),
+        Trick::Leaves(text) => {
+            let head = HEAD.replace(
+                "\r\n\r\n",
+                &format!("\r\ncontent-length: {}\r\n\r\n", text.len()),
+            );
+            drop(stream.write_all(format!("{head}{text}").as_bytes()).await);
+        }
+        Trick::Head(lines) => {
+            let mut text = HEAD.trim_end().to_owned() + "\r\n";
+            while stream.write_all(text.as_bytes()).await.is_ok() {
+                text = lines.into();
+            }
+        }
     }
 }
 
@@ -229,5 +250,88 @@ async fn after_a_trick_the_same_remote_works_again() {
         .look_within(QUICK);
     for _ in 0..2 {
         assert_eq!(rule(remote.look("main").await).0, "S-GIT-01");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_without_a_word_is_replaced() {
+    let url = server(Trick::Leaves(
+        "003d0123456789012345678901234567890123456789 refs/heads/main\n0000",
+    ))
+    .await;
+    let mut remote = Remote::new(&url, &Options::default()).unwrap();
+    for _ in 0..5 {
+        assert_eq!(remote.look("main").await, Ok(Some(OID.parse().unwrap())));
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_cut() {
+    for lines in [
+        "x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
+        "y",
+        "content-length: 5\r\ncontent-length: 6\r\n\r\n",
+    ] {
+        let (id, text) = look(Trick::Head(lines)).await;
+        assert_eq!(id, "S-GIT-03", "{lines:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_not_taken_apart() {
+    let (id, text) = look(Trick::Head("content-encoding: gzip\r\n\r\n")).await;
+    assert!(id == "S-GIT-03" && text.contains("compresses"), "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_after_its_end_is_refused() {
+    let (id, text) = look(Trick::Says(
+        "003d0123456789012345678901234567890123456789 refs/heads/main\n00000000",
+    ))
+    .await;
+    assert!(id == "S-GIT-03" && text.contains("went on"), "{text}");
+}
+
+#[tokio::test]
+async fn a_held_open_answer_is_read_as_it_comes() {
+    let url = server(Trick::Dribble("first", "x")).await;
+    let mut client = Client::new(&url, None).unwrap();
+    let within = Duration::from_secs(20);
+    let mut held = client
+        .open(
+            Method::POST,
+            "/watch",
+            &[],
+            Bytes::from_static(b"{}"),
+            within,
+        )
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        let part = held
+            .chunk(Instant::now() + within)
+            .await
+            .unwrap()
+            .expect("it goes on");
+        seen.extend_from_slice(&part);
+    }
+    assert!(seen.starts_with(b"firstxxx"), "{seen:?}");
+    let late = held.chunk(Instant::now()).await.unwrap_err();
+    assert!(matches!(late, HttpError::Late { .. }), "{late}");
+}
+
+#[tokio::test]
+async fn an_answer_given_up_in_the_middle_does_not_spoil_the_next() {
+    let url = server(Trick::Dribble("first", "x")).await;
+    let mut client = Client::new(&url, None).unwrap();
+    let within = Duration::from_secs(20);
+    for _ in 0..2 {
+        let mut held = client
+            .open(Method::POST, "/watch", &[], Bytes::new(), within)
+            .await
+            .unwrap();
+        let part = held.chunk(Instant::now() + within).await.unwrap();
+        assert!(part.is_some_and(|part| part.starts_with(b"f")));
     }
 }

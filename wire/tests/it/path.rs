@@ -2,12 +2,15 @@ use crate::{
     support::{
         git,
         repository::{bare, commit, noise, oid},
-        wait_until,
+        run, wait_until,
     },
     world::{BOUNDS, World, rule},
 };
-use std::fs;
-use swarm_wire::remote::{Bounds, Options, Remote};
+use std::{fs, process::Command};
+use swarm_wire::{
+    remote::{Bounds, MOST_WANTS, Options, Remote},
+    remotes::Remotes,
+};
 
 fn remote(url: &str) -> Remote {
     Remote::new(url, &Options::default()).unwrap()
@@ -180,4 +183,64 @@ async fn after_looks_and_cut_fetches_no_child_and_no_pipe_is_left() {
             processes.filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok());
         !folders.any(|folder| folder == world.repository)
     });
+}
+
+#[tokio::test]
+async fn a_repository_of_another_user_can_be_read() {
+    let world = World::new();
+    // As root only: nobody else can give a folder away, and then it is one's own.
+    drop(run(Command::new("sh").arg("-c").arg(format!(
+        "chown -R 65534 {} || true",
+        world.repository.display()
+    ))));
+    assert_eq!(
+        remote(world.repository.to_str().unwrap())
+            .look("main")
+            .await,
+        Ok(Some(world.second))
+    );
+}
+
+#[tokio::test]
+async fn where_a_fetch_fails_the_next_look_begins_at_the_next_url() {
+    let world = World::new();
+    let other = World::new();
+    let urls = [&world, &other].map(|world| world.repository.display().to_string());
+    let mut remotes = Remotes::new(&urls, &Options::default()).unwrap();
+    assert_eq!(remotes.look("main").await, Ok(Some(world.second)));
+    let nothing = "0123456789012345678901234567890123456789".parse().unwrap();
+    remotes
+        .fetch(nothing, &[], &mut Vec::new(), &BOUNDS)
+        .await
+        .unwrap_err();
+    assert_eq!(remotes.look("main").await, Ok(Some(other.second)));
+    assert_eq!(
+        remotes.current().local_path(),
+        Some(other.repository.as_path())
+    );
+}
+
+#[tokio::test]
+async fn more_objects_than_fit_are_refused_and_none_asks_nothing() {
+    let mut remote = remote("/nonexistent");
+    let many = vec!["0123456789012345678901234567890123456789".parse().unwrap(); MOST_WANTS + 1];
+    assert_eq!(
+        rule(remote.fetch_blobs(&many, &mut Vec::new(), &BOUNDS).await).0,
+        "S-GIT-04"
+    );
+    assert_eq!(
+        remote.fetch_blobs(&[], &mut Vec::new(), &BOUNDS).await,
+        Ok(0)
+    );
+}
+
+#[tokio::test]
+async fn a_branch_that_is_no_branch_is_refused_before_anything_is_asked() {
+    for branch in ["", "main\nrefs/heads/x", "../x", "-x"] {
+        assert_eq!(
+            rule(remote("/nonexistent").look(branch).await).0,
+            "S-GIT-02",
+            "{branch:?}"
+        );
+    }
 }
