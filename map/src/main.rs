@@ -1,2 +1,40 @@
-//! .
-fn main() {}
+//! `swarm-map`: arguments in, exit code out.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+use swarm_map::{
+    cli::{AuditCommand, Cli, Command},
+    commands, serve, settings,
+};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("swarm-map: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(settings::read(*args)?),
+        Command::Token {
+            store,
+            name,
+            replace,
+            valid,
+        } => commands::token::run(&store.store, &name, replace, &valid),
+        Command::Audit {
+            command: AuditCommand::Verify { store },
+        } => commands::audit::run(&store.store),
+        Command::Backup { store, file } => commands::copy::backup(&store.store, &file),
+        Command::Restore { store, file } => commands::copy::restore(&store.store, &file),
+        Command::Inventory {
+            store,
+            list: _,
+            host,
+        } => commands::inventory::run(&store.store, host.as_deref()),
+    }
+}

@@ -1,0 +1,6 @@
+//! One file for each command that is not the map itself.
+
+pub mod audit;
+pub mod copy;
+pub mod inventory;
+pub mod token;

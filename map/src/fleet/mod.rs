@@ -1,0 +1,272 @@
+//! The fleet: what the boxes' records mean at a moment. Pure.
+//!
+//! Records and a time come in, the fleet goes out, and with it the moment at which it would look different by itself.
+
+pub mod change;
+pub mod select;
+pub mod wrong;
+
+use crate::store::reports::{Record, Reports};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+use swarm_manifests::{
+    facts::{Facts, Value},
+    name::Name,
+    report::Trouble,
+    status::{Row, State},
+};
+
+/// How a box is, seen from the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoxState {
+    /// It reports, and has what git has.
+    Online,
+    /// It reports, but trusts another commit than its remote or this map's mirror has.
+    Stale,
+    /// Two heartbeats are missing.
+    Late,
+    /// Five are.
+    Offline,
+    /// Expected, but its key is not known yet.
+    Pending,
+}
+
+impl BoxState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Stale => "stale",
+            Self::Late => "late",
+            Self::Offline => "offline",
+            Self::Pending => "pending",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Online,
+            Self::Stale,
+            Self::Late,
+            Self::Offline,
+            Self::Pending,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+    }
+}
+
+/// One box as `GET /v1/boxes` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct BoxView {
+    #[serde(rename = "box")]
+    pub name: Name,
+    pub state: BoxState,
+    /// Since when it is in this state.
+    pub since: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+    pub labels: BTreeMap<String, Value>,
+    pub facts: BTreeMap<String, Value>,
+    pub location: Option<(f64, f64)>,
+    pub commit: Option<String>,
+    pub position: Option<u64>,
+    pub remote_head: Option<String>,
+    pub trouble: Option<Trouble>,
+    pub warnings: Vec<String>,
+    pub protections: Vec<String>,
+    pub agent_version: Option<String>,
+    /// How many workflows it has, how many of their instances run, and how many are not as they should be.
+    pub workflows: usize,
+    pub running: usize,
+    pub wrong: usize,
+    /// Events that its outbox had to drop.
+    pub dropped: u64,
+    #[serde(skip)]
+    pub rows: Arc<Vec<Row>>,
+}
+
+impl BoxView {
+    /// What selectors are held against.
+    pub fn selectable(&self) -> Facts {
+        Facts {
+            name: self.name.to_string(),
+            labels: self.labels.clone(),
+            facts: self.facts.clone(),
+        }
+    }
+}
+
+/// Every box at one moment, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fleet {
+    /// The boxes.
+    pub boxes: Vec<BoxView>,
+    /// When one of them changes its state without saying anything.
+    pub next_change: Option<Timestamp>,
+}
+
+/// The verified head of the map's own mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Head {
+    pub commit: String,
+    pub position: u64,
+    /// Since when the mirror knows it.
+    pub since: Timestamp,
+}
+
+/// Whether something is not as it should be with this row.
+pub fn is_wrong(row: &Row) -> bool {
+    let bad = |state: State| {
+        matches!(
+            state,
+            State::Failed | State::Backoff | State::Refused | State::Blocked | State::Interrupted
+        )
+    };
+    bad(row.state) || row.next.as_ref().is_some_and(|next| bad(next.state))
+}
+
+/// What the records mean at `now`.
+pub fn fold(
+    reports: &Reports,
+    head: Option<&Head>,
+    heartbeat: SignedDuration,
+    now: Timestamp,
+) -> Fleet {
+    let mut fleet = Fleet::default();
+    for record in reports.boxes.values() {
+        let (state, since, until) = state(record, head, heartbeat, now);
+        fleet.next_change = [fleet.next_change, until].into_iter().flatten().min();
+        fleet.boxes.push(view(record, state, since));
+    }
+    for (name, expires) in reports
+        .pending
+        .iter()
+        .filter(|(_, expires)| **expires > now)
+    {
+        fleet.next_change = [fleet.next_change, Some(*expires)]
+            .into_iter()
+            .flatten()
+            .min();
+        fleet.boxes.push(expected(name));
+    }
+    fleet.boxes.sort_by(|a, b| a.name.cmp(&b.name));
+    fleet
+}
+
+/// The state, since when, and until when if nothing is heard.
+fn state(
+    record: &Record,
+    head: Option<&Head>,
+    heartbeat: SignedDuration,
+    now: Timestamp,
+) -> (BoxState, Option<Timestamp>, Option<Timestamp>) {
+    let Some(seen) = record.last_seen else {
+        // Enrolled, and never heard of: five heartbeats after enrolment that is an absence.
+        let absent = after(record.enrolled, heartbeat, 5);
+        return if now >= absent {
+            (BoxState::Offline, Some(absent), None)
+        } else {
+            (BoxState::Late, Some(record.enrolled), Some(absent))
+        };
+    };
+    let (late, offline) = (after(seen, heartbeat, 2), after(seen, heartbeat, 5));
+    if now >= offline {
+        return (BoxState::Offline, Some(offline), None);
+    }
+    if now >= late {
+        return (BoxState::Late, Some(late), Some(offline));
+    }
+    // A push reaches the map before the boxes have had the time to follow: two heartbeats of grace.
+    match behind_since(record, head).map(|since| after(since, heartbeat, 2)) {
+        Some(stale) if now >= stale => (BoxState::Stale, Some(stale), Some(late)),
+        Some(stale) => (
+            BoxState::Online,
+            record.contact_since,
+            Some(late.min(stale)),
+        ),
+        None => (BoxState::Online, record.contact_since, Some(late)),
+    }
+}
+
+fn after(start: Timestamp, heartbeat: SignedDuration, count: i32) -> Timestamp {
+    heartbeat
+        .checked_mul(count)
+        .and_then(|gap| start.checked_add(gap).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// Since when the box is not where it should be: behind its own remote, or behind the mirror's head.
+fn behind_since(record: &Record, head: Option<&Head>) -> Option<Timestamp> {
+    let status = record.status.as_ref()?;
+    let behind_mirror = head
+        .filter(|head| status.commit.as_deref() != Some(&*head.commit))
+        .map(|head| head.since);
+    [record.behind_since, behind_mirror]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+fn view(record: &Record, state: BoxState, since: Option<Timestamp>) -> BoxView {
+    let rows = record.rows.clone().unwrap_or_default();
+    let status = record.status.as_deref();
+    let mut names: Vec<_> = rows.iter().map(|row| &row.workflow).collect();
+    names.sort_unstable();
+    names.dedup();
+    BoxView {
+        name: record.name.clone(),
+        state,
+        since,
+        last_seen: record.last_seen,
+        labels: status.map(|s| s.facts.labels.clone()).unwrap_or_default(),
+        facts: status.map(|s| s.facts.facts.clone()).unwrap_or_default(),
+        location: status.and_then(|s| s.location),
+        commit: status.and_then(|s| s.commit.clone()),
+        position: status.and_then(|s| s.position),
+        remote_head: status.and_then(|s| s.remote_head.clone()),
+        trouble: status.and_then(|s| s.trouble.clone()),
+        warnings: status.map(|s| s.warnings.clone()).unwrap_or_default(),
+        protections: status.map(|s| s.protections.clone()).unwrap_or_default(),
+        agent_version: Some(record.agent_version.clone()).filter(|version| !version.is_empty()),
+        workflows: names.len(),
+        running: rows
+            .iter()
+            .filter(|row| matches!(row.state, State::Running | State::Ready))
+            .count(),
+        wrong: rows.iter().filter(|row| is_wrong(row)).count(),
+        dropped: record.dropped,
+        rows,
+    }
+}
+
+fn expected(name: &Name) -> BoxView {
+    BoxView {
+        name: name.clone(),
+        state: BoxState::Pending,
+        since: None,
+        last_seen: None,
+        labels: BTreeMap::new(),
+        facts: BTreeMap::new(),
+        location: None,
+        commit: None,
+        position: None,
+        remote_head: None,
+        trouble: None,
+        warnings: Vec::new(),
+        protections: Vec::new(),
+        agent_version: None,
+        workflows: 0,
+        running: 0,
+        wrong: 0,
+        dropped: 0,
+        rows: Arc::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use super::*;
+use swarm_manifests::report::BoxStatus;
+
+const BEAT: SignedDuration = SignedDuration::from_secs(10);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("in range")
+}
+
+fn status(commit: &str, remote_head: &str) -> Arc<BoxStatus> {
+    Arc::new(BoxStatus {
+        facts: Facts::default(),
+        location: None,
+        commit: Some(commit.into()),
+        position: Some(1),
+        remote: None,
+        remote_head: Some(remote_head.into()),
+        trouble: None,
+        warnings: vec![],
+        protections: vec![],
+    })
+}
+
+fn record(last_seen: Option<i64>) -> Record {
+    Record {
+        name: Name::new("b").expect("a name"),
+        key: "SHA256:x".into(),
+        enrolled: at(0),
+        last_seen: last_seen.map(at),
+        contact_since: last_seen.map(|_| at(0)),
+        behind_since: None,
+        boot: "1".into(),
+        sequence: 1,
+        agent_version: "0".into(),
+        status: Some(status("a", "a")),
+        rows: None,
+        dropped: 0,
+    }
+}
+
+fn fold_one(
+    record: Record,
+    head: Option<&Head>,
+    now: i64,
+) -> (BoxState, Option<Timestamp>, Option<Timestamp>) {
+    let reports = Reports {
+        boxes: [(record.name.clone(), Arc::new(record))].into(),
+        pending: BTreeMap::new(),
+    };
+    let fleet = fold(&reports, head, BEAT, at(now));
+    (
+        fleet.boxes[0].state,
+        fleet.boxes[0].since,
+        fleet.next_change,
+    )
+}
+
+#[test]
+fn two_missed_heartbeats_are_late_and_five_are_offline() {
+    for (now, state, since, next) in [
+        (100, BoxState::Online, 0, Some(120)),
+        (119, BoxState::Online, 0, Some(120)),
+        (120, BoxState::Late, 120, Some(150)),
+        (149, BoxState::Late, 120, Some(150)),
+        (150, BoxState::Offline, 150, None),
+        (9999, BoxState::Offline, 150, None),
+    ] {
+        assert_eq!(
+            fold_one(record(Some(100)), None, now),
+            (state, Some(at(since)), next.map(at)),
+            "at {now}"
+        );
+    }
+}
+
+#[test]
+fn a_box_that_enrolled_and_was_never_heard_of_goes_offline() {
+    assert_eq!(fold_one(record(None), None, 49).0, BoxState::Late);
+    assert_eq!(fold_one(record(None), None, 50).0, BoxState::Offline);
+}
+
+#[test]
+fn a_box_behind_its_remote_is_stale_after_two_heartbeats_of_grace() {
+    let behind = Record {
+        behind_since: Some(at(100)),
+        status: Some(status("a", "b")),
+        ..record(Some(115))
+    };
+    assert_eq!(
+        fold_one(behind.clone(), None, 119),
+        (BoxState::Online, Some(at(0)), Some(at(120)))
+    );
+    assert_eq!(
+        fold_one(behind, None, 120),
+        (BoxState::Stale, Some(at(120)), Some(at(135)))
+    );
+}
+
+#[test]
+fn a_box_behind_the_mirror_is_stale_even_if_its_own_remote_agrees() {
+    let head = Head {
+        commit: "c".into(),
+        position: 9,
+        since: at(90),
+    };
+    assert_eq!(
+        fold_one(record(Some(112)), Some(&head), 113).0,
+        BoxState::Stale
+    );
+    let same = Head {
+        commit: "a".into(),
+        ..head
+    };
+    assert_eq!(
+        fold_one(record(Some(112)), Some(&same), 113).0,
+        BoxState::Online
+    );
+}
+
+#[test]
+fn silence_outweighs_staleness() {
+    let behind = Record {
+        behind_since: Some(at(0)),
+        ..record(Some(100))
+    };
+    assert_eq!(fold_one(behind, None, 150).0, BoxState::Offline);
+}
+
+#[test]
+fn a_token_that_waits_shows_a_pending_box() {
+    let name = Name::new("new").expect("a name");
+    let reports = Reports {
+        boxes: BTreeMap::new(),
+        pending: [(name, at(60))].into(),
+    };
+    let fleet = fold(&reports, None, BEAT, at(0));
+    assert_eq!(
+        (fleet.boxes[0].state, fleet.next_change),
+        (BoxState::Pending, Some(at(60)))
+    );
+}
+
+#[test]
+fn the_fold_at_its_next_change_looks_different() {
+    for seen in 0..40 {
+        let reports = Reports {
+            boxes: [(
+                Name::new("b").expect("a name"),
+                Arc::new(record(Some(seen))),
+            )]
+            .into(),
+            pending: BTreeMap::new(),
+        };
+        let mut now = at(seen);
+        let mut last = fold(&reports, None, BEAT, now);
+        while let Some(next) = last.next_change {
+            assert!(next > now);
+            now = next;
+            let then = fold(&reports, None, BEAT, now);
+            assert_ne!(then.boxes, last.boxes);
+            last = then;
+        }
+        assert_eq!(last.boxes[0].state, BoxState::Offline);
+    }
+}

@@ -1,0 +1,215 @@
+//! Sessions: a challenge goes out, and comes back signed by a box's key over this map's own URL.
+//!
+//! The challenge is not kept: it carries its own end and our MAC, so that strangers who ask for a million of them fill nothing.
+//! That it is used once is noted when a known box used it.
+
+use crate::{
+    app::App,
+    http::{body, problem::Problem},
+    settings::Settings,
+    store::sessions::{self, Opened},
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use hmac::{Hmac, Mac as _};
+use jiff::Timestamp;
+use sha2::Sha256;
+use std::time::Duration;
+use swarm_manifests::{
+    report::{Challenge, SESSION_NAMESPACE, Session, SessionRequest, session_statement},
+    signature::Signature,
+};
+
+/// How long a challenge is good for.
+const GOOD_FOR: Duration = Duration::from_secs(60);
+
+/// Makes challenges, and knows its own again.
+pub struct Challenger {
+    key: [u8; 32],
+}
+
+impl Challenger {
+    /// With a key of its own, which nobody else ever has: challenges of an earlier run are not known again.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self { key })
+    }
+
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(text.as_bytes());
+        mac
+    }
+
+    /// A challenge that is good until [`GOOD_FOR`] from now.
+    pub fn make(&self, now: Timestamp) -> Result<String, getrandom::Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        let expires = now.as_second() + i64::try_from(GOOD_FOR.as_secs()).unwrap_or(0);
+        let text = format!("{}.{expires}", hex::encode(random));
+        let mac = self.mac(&text).finalize().into_bytes();
+        Ok(format!("{text}.{}", hex::encode(&mac[..16])))
+    }
+
+    /// Until when this challenge is good, where it is ours and still is.
+    pub fn expiry(&self, nonce: &str, now: Timestamp) -> Option<Timestamp> {
+        let (text, mac) = nonce.rsplit_once('.')?;
+        self.mac(text)
+            .verify_truncated_left(&hex::decode(mac).ok().filter(|mac| mac.len() == 16)?)
+            .ok()?;
+        let expires: i64 = text.rsplit_once('.')?.1.parse().ok()?;
+        Timestamp::from_second(expires)
+            .ok()
+            .filter(|expires| *expires > now)
+    }
+}
+
+/// `POST /v1/session`
+pub async fn session(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let asked: SessionRequest = body::json(body, body::SMALL).await?;
+    let now = Timestamp::now();
+    let (Some(nonce), Some(armour)) = (&asked.nonce, &asked.signature) else {
+        let nonce = app
+            .challenger
+            .make(now)
+            .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no random bytes"))?;
+        return Ok(Json(Challenge {
+            nonce,
+            expires_in_s: GOOD_FOR.as_secs(),
+        })
+        .into_response());
+    };
+    let refused = |why: &str| Problem::new(StatusCode::UNAUTHORIZED, why.to_owned());
+    let expires = app
+        .challenger
+        .expiry(nonce, now)
+        .ok_or_else(|| refused("the challenge is not from here, or too old; ask for a new one"))?;
+    let fingerprint = signer(
+        &asked.key,
+        nonce,
+        armour,
+        &own_urls(&app.settings, app.port, &headers),
+    )?;
+    let (asked_nonce, asker) = (nonce.clone(), fingerprint.clone());
+    match app
+        .store
+        .ask(move |ledger| sessions::open(&mut ledger.db, &asker, &asked_nonce, expires, now))
+        .await?
+    {
+        Opened::Session(session) => Ok(Json(Session {
+            session,
+            expires_in_s: sessions::LASTS.as_secs(),
+        })
+        .into_response()),
+        Opened::NonceUsed => Err(refused("the challenge was used before; ask for a new one")),
+        Opened::UnknownKey => Err(refused(&format!(
+            "no box enrolled with {fingerprint}; enrol it with a token from swarm-map token (sessions of people are not built yet)"
+        ))),
+    }
+}
+
+/// The fingerprint of the key that signed the challenge for one of our URLs.
+fn signer(key: &str, nonce: &str, armour: &str, urls: &[String]) -> Result<String, Problem> {
+    let refused = |why: String| Problem::new(StatusCode::UNAUTHORIZED, why);
+    let key = ssh_key::PublicKey::from_openssh(key.trim())
+        .map_err(|_| Problem::malformed("key is not an OpenSSH public key"))?;
+    let signature = Signature::parse(armour.as_bytes())
+        .map_err(|error| refused(format!("the signature: {error}")))?;
+    if signature.key().key_data() != key.key_data() {
+        return Err(refused("the signature is by another key".into()));
+    }
+    let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    let mut verdict = Err(refused(
+        "this map does not know by which URL it is reached; start it with --url".into(),
+    ));
+    for url in urls {
+        match signature.verify(
+            SESSION_NAMESPACE,
+            session_statement(url, nonce, &fingerprint).as_bytes(),
+        ) {
+            Ok(()) => return Ok(fingerprint),
+            Err(error) => verdict = Err(refused(format!("the signature, over {url}: {error}"))),
+        }
+    }
+    verdict
+}
+
+/// The URLs that a challenge may be signed for: those that were configured; without any, a loopback address with our own port.
+///
+/// What a request says of itself is believed no further than that, or a map that is asked for a session could hand our
+/// challenge on to the box and its answer to us.
+fn own_urls(settings: &Settings, port: u16, headers: &HeaderMap) -> Vec<String> {
+    if !settings.urls.is_empty() {
+        return settings.urls.clone();
+    }
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let ours = ["127.0.0.1", "localhost", "[::1]"]
+        .into_iter()
+        .any(|name| host == format!("{name}:{port}"));
+    if ours {
+        vec![format!("{scheme}://{host}")]
+    } else {
+        vec![]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_known_again_until_it_is_a_minute_old() {
+        let challenger = Challenger::new().expect("random bytes");
+        let now = Timestamp::now();
+        let nonce = challenger.make(now).expect("random bytes");
+        assert!(challenger.expiry(&nonce, now).is_some());
+        assert!(
+            challenger
+                .expiry(&nonce, now + Duration::from_secs(61))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_challenge_that_was_changed_or_made_elsewhere_is_not_known() {
+        let (ours, other) = (
+            Challenger::new().expect("random bytes"),
+            Challenger::new().expect("random bytes"),
+        );
+        let now = Timestamp::now();
+        let nonce = other.make(now).expect("random bytes");
+        assert!(ours.expiry(&nonce, now).is_none());
+        let own = ours.make(now).expect("random bytes");
+        let (text, mac) = own.rsplit_once('.').expect("two parts");
+        let later = format!("{}9.{mac}", text);
+        for wrong in [
+            later.as_str(),
+            "",
+            ".",
+            "..",
+            &own[..own.len() - 2],
+            &format!("{own}00"),
+        ] {
+            assert!(ours.expiry(wrong, now).is_none(), "{wrong}");
+        }
+    }
+}

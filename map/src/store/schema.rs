@@ -1,0 +1,97 @@
+//! The tables of the map's database, and how it is opened. Touches one SQLite file.
+
+use super::StoreError;
+use rusqlite::Connection;
+use std::{path::Path, time::Duration};
+
+/// What `PRAGMA user_version` says of a database that this program understands.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE box (
+    name TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE,
+    enrolled INTEGER NOT NULL,
+    last_seen INTEGER,
+    contact_since INTEGER,
+    behind_since INTEGER,
+    boot TEXT NOT NULL DEFAULT '',
+    sequence INTEGER NOT NULL DEFAULT 0,
+    agent_version TEXT NOT NULL DEFAULT '',
+    status TEXT,
+    rows TEXT,
+    dropped INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE token (
+    hash BLOB PRIMARY KEY,
+    box TEXT NOT NULL,
+    may_replace INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    used_by TEXT
+) STRICT;
+CREATE TABLE session (
+    hash BLOB PRIMARY KEY,
+    box TEXT NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+CREATE TABLE nonce (
+    nonce TEXT PRIMARY KEY,
+    expires INTEGER NOT NULL
+) STRICT;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    prev BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    event BLOB UNIQUE,
+    body TEXT NOT NULL,
+    box TEXT GENERATED ALWAYS AS (json_extract(body, '$.box')) VIRTUAL,
+    workflow TEXT GENERATED ALWAYS AS (json_extract(body, '$.workflow')) VIRTUAL,
+    action TEXT GENERATED ALWAYS AS (json_extract(body, '$.action')) VIRTUAL,
+    actor TEXT GENERATED ALWAYS AS (json_extract(body, '$.by')) VIRTUAL
+) STRICT;
+CREATE INDEX audit_box ON audit (box, id);
+CREATE INDEX audit_workflow ON audit (workflow, id);
+CREATE TABLE audit_head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
+PRAGMA user_version = 1;
+";
+
+/// Opens the database, and makes it where there is none yet.
+pub fn open_or_create(path: &Path) -> Result<Connection, StoreError> {
+    prepare(Connection::open(path)?)
+}
+
+/// Opens a database that is there already.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Absent(path.to_owned()));
+    }
+    open_or_create(path)
+}
+
+fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    // In WAL mode NORMAL may lose the last transactions in a power cut, never tear the file. A box sends again what
+    // was not answered, and an answer may at worst be forgotten together with what it answered.
+    db.pragma_update(None, "synchronous", "normal")?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    match tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+        0 => tx.execute_batch(TABLES)?,
+        VERSION => {}
+        found => {
+            return Err(StoreError::Version {
+                found,
+                known: VERSION,
+            });
+        }
+    }
+    tx.commit()?;
+    Ok(db)
+}

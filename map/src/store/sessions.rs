@@ -1,0 +1,90 @@
+//! Sessions of boxes: opened by a signed challenge, kept as hashes, good for one box until they expire. Touches the database it is given.
+
+use super::{StoreError, tokens};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use std::time::Duration;
+use swarm_manifests::name::Name;
+
+/// How long a session lasts.
+pub const LASTS: Duration = Duration::from_secs(3600);
+
+/// The most sessions that one box has at a time; the oldest goes first.
+const MOST: i64 = 8;
+
+/// What became of a challenge whose signature fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// The session's secret.
+    Session(String),
+    /// No box has this key.
+    UnknownKey,
+    /// The nonce was used before.
+    NonceUsed,
+}
+
+/// Opens a session for the box with this key, and uses the nonce up.
+pub fn open(
+    db: &mut Connection,
+    fingerprint: &str,
+    nonce: &str,
+    nonce_expires: Timestamp,
+    now: Timestamp,
+) -> Result<Opened, StoreError> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute(
+        "DELETE FROM nonce WHERE expires <= ?1",
+        [now.as_millisecond()],
+    )?;
+    tx.execute(
+        "DELETE FROM session WHERE expires <= ?1",
+        [now.as_millisecond()],
+    )?;
+    let owner = tx
+        .query_row(
+            "SELECT name FROM box WHERE fingerprint = ?1",
+            [fingerprint],
+            |row| row.get::<_, String>(0),
+        )
+        .optional()?;
+    // A stranger's nonce is not noted: only boxes that we know may fill the table.
+    let Some(owner) = owner else {
+        return Ok(Opened::UnknownKey);
+    };
+    let fresh = tx.execute(
+        "INSERT OR IGNORE INTO nonce VALUES (?1, ?2)",
+        params![nonce, nonce_expires.as_millisecond()],
+    )?;
+    if fresh == 0 {
+        return Ok(Opened::NonceUsed);
+    }
+    let session = tokens::random()?;
+    let lasts = i64::try_from(LASTS.as_millis()).unwrap_or(i64::MAX);
+    let expires = now.as_millisecond() + lasts;
+    tx.execute(
+        "INSERT INTO session VALUES (?1, ?2, ?3)",
+        params![tokens::hashed(&session), owner, expires],
+    )?;
+    tx.execute(
+        "DELETE FROM session WHERE box = ?1 AND rowid NOT IN (SELECT rowid FROM session WHERE box = ?1 ORDER BY expires DESC, rowid DESC LIMIT ?2)",
+        params![owner, MOST],
+    )?;
+    tx.commit()?;
+    Ok(Opened::Session(session))
+}
+
+/// Whose session this is.
+pub fn owner(db: &Connection, session: &str, now: Timestamp) -> Result<Option<Name>, StoreError> {
+    let owner = db
+        .prepare_cached("SELECT box FROM session WHERE hash = ?1 AND expires > ?2")?
+        .query_row(
+            params![tokens::hashed(session), now.as_millisecond()],
+            |row| row.get::<_, String>(0),
+        )
+        .optional()?;
+    owner
+        .map(|name| {
+            Name::new(&name).map_err(|_| StoreError::Corrupt("the name of a session's box".into()))
+        })
+        .transpose()
+}
