@@ -2,7 +2,9 @@
 //! before it, how it is started and confined, how its tree is owned, what it prints, how it is asked, and what the kernel says of it.
 #![allow(unsafe_code)]
 
+mod child;
 pub mod clock;
+mod confine;
 pub mod expose;
 pub mod folders;
 pub mod identity;
@@ -14,6 +16,7 @@ pub mod ports;
 pub mod probe;
 pub mod protections;
 pub mod rehash;
+mod seccomp;
 pub mod spawn;
 pub mod tree;
 pub mod users;
