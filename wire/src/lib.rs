@@ -8,6 +8,7 @@ pub mod remotes;
 pub mod url;
 
 // The three ways.
+mod conversation;
 mod path;
 mod smart;
 mod ssh;

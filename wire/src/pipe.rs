@@ -55,6 +55,11 @@ impl Session {
         })
     }
 
+    /// Whether it has not ended by itself.
+    pub fn is_alive(&mut self) -> bool {
+        self.pipes.is_some() && matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Writes all of it.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.pipes {

@@ -3,12 +3,9 @@
 pub use crate::bounds::Bounds;
 use crate::{
     bounds::Meter,
-    path,
+    conversation::Conversation,
     protocol::{self, Capabilities},
-    reply::{Reply, Source},
-    smart::Smart,
-    ssh::{self, Ssh},
-    url::{Scheme, Url},
+    url::Url,
 };
 use std::{path::PathBuf, time::Duration};
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote as rules};
@@ -38,14 +35,10 @@ pub struct Options {
 /// One url, with its kept connection where there is one.
 pub struct Remote {
     shown: String,
-    way: Way,
+    server: Conversation,
     look: Bounds,
-}
-
-enum Way {
-    Http(Box<Smart>),
-    Ssh(Box<Ssh>),
-    Path(PathBuf),
+    /// Where the branch was at the last look.
+    seen: Option<Oid>,
 }
 
 impl Remote {
@@ -59,15 +52,12 @@ impl Remote {
             }
         })?;
         let shown = url.to_string();
-        let way = match url.scheme {
-            Scheme::Https | Scheme::Http => Way::Http(Box::new(Smart::new(url, options))),
-            Scheme::Ssh => Way::Ssh(Box::new(Ssh::new(url, options)?)),
-            Scheme::File => Way::Path(url.file_path()),
-        };
+        let server = Conversation::new(url, options)?;
         Ok(Self {
             shown,
-            way,
+            server,
             look: LOOK,
+            seen: None,
         })
     }
 
@@ -85,9 +75,9 @@ impl Remote {
 
     /// The folder, where the remote is one on this machine: it can be watched.
     pub fn local_path(&self) -> Option<&std::path::Path> {
-        match &self.way {
-            Way::Path(path) => Some(path),
-            Way::Http(_) | Way::Ssh(_) => None,
+        match &self.server {
+            Conversation::Path(path, _) => Some(path),
+            Conversation::Http(_) | Conversation::Ssh(..) => None,
         }
     }
 
@@ -99,16 +89,22 @@ impl Remote {
                 format!("[repository] branch is {branch:?}, which is no branch's name"),
             ));
         }
-        let name = format!("refs/heads/{branch}");
-        let mut meter = Meter::new(&self.look);
-        let answer = self
-            .converse(
-                &mut meter,
-                |server| server.ls_refs(&name),
-                Answer::Ref(&name),
-            )
-            .await?;
-        Ok(answer.0)
+        // The one that runs does not see references move; it may end while its successor starts.
+        let before = self.server.part();
+        let done = self.read_head(&format!("refs/heads/{branch}")).await;
+        self.server.settle(done.is_ok());
+        let head = done?;
+        let nothing_to_fetch = head.is_none() || head == self.seen;
+        let after = if nothing_to_fetch {
+            self.server.part()
+        } else {
+            None
+        };
+        for running in [before, after].into_iter().flatten() {
+            running.end().await;
+        }
+        self.seen = head;
+        Ok(head)
     }
 
     /// Commits, trees and small blobs (less than 64 KiB) of `want` that `have` has not, as a pack; the whole of it where the server offers no filter.
@@ -121,14 +117,11 @@ impl Remote {
         bounds: &Bounds,
     ) -> Result<u64, Refusal> {
         let have = &have[..have.len().min(MOST_WANTS)];
-        let answer = self
-            .converse(
-                &mut Meter::new(bounds),
-                |server| server.fetch(want, have),
-                Answer::Pack(pack),
-            )
-            .await?;
-        Ok(answer.1)
+        let done = self
+            .read_pack(|server| server.fetch(want, have), pack, bounds)
+            .await;
+        self.server.settle(done.is_ok());
+        done
     }
 
     /// Exactly these objects, as a pack: blobs, or trees with everything below them. At most [`MOST_WANTS`] at once; none: nothing is asked.
@@ -142,119 +135,52 @@ impl Remote {
             return Ok(0);
         }
         if want.len() > MOST_WANTS {
-            return Err(Refusal::new(
-                &rules::PACK,
-                format!(
-                    "{} objects in one request; at most {MOST_WANTS} fit",
-                    want.len()
-                ),
-            ));
+            let reason = format!(
+                "{} objects in one request; at most {MOST_WANTS} fit",
+                want.len()
+            );
+            return Err(Refusal::new(&rules::PACK, reason));
         }
-        let answer = self
-            .converse(
-                &mut Meter::new(bounds),
-                |server| server.fetch_exactly(want),
-                Answer::Pack(pack),
-            )
-            .await?;
-        Ok(answer.1)
-    }
-
-    /// One request and its answer. After a failure nothing that was kept is used again.
-    async fn converse(
-        &mut self,
-        meter: &mut Meter,
-        request: impl FnOnce(&Capabilities) -> Vec<u8>,
-        answer: Answer<'_>,
-    ) -> Result<(Option<Oid>, u64), Refusal> {
-        let done = match &mut self.way {
-            Way::Http(smart) => over_http(smart, &self.shown, meter, request, answer).await,
-            Way::Ssh(ssh) => match ssh.start() {
-                Ok(session) => {
-                    over_pipes(
-                        Source::Pipe(Box::new(session), ssh::judge),
-                        &self.shown,
-                        meter,
-                        request,
-                        answer,
-                    )
-                    .await
-                }
-                Err(error) => Err(ssh::not_started(&error)),
-            },
-            Way::Path(path) => match path::start(path) {
-                Ok(session) => {
-                    over_pipes(
-                        Source::Pipe(Box::new(session), path::judge),
-                        &self.shown,
-                        meter,
-                        request,
-                        answer,
-                    )
-                    .await
-                }
-                Err(error) => Err(path::not_started(&error)),
-            },
-        };
-        match (&mut self.way, &done) {
-            (Way::Http(smart), Err(_)) => smart.forget(),
-            (Way::Ssh(ssh), Err(_)) => ssh.drop_master(),
-            (Way::Ssh(ssh), Ok(_)) => ssh.keep_master(),
-            _ => {}
-        }
+        let done = self
+            .read_pack(|server| server.fetch_exactly(want), pack, bounds)
+            .await;
+        self.server.settle(done.is_ok());
         done
     }
-}
 
-/// What the answer is expected to be, and where it goes.
-enum Answer<'a> {
-    Ref(&'a str),
-    Pack(&'a mut (dyn AsyncWrite + Unpin + Send)),
-}
-
-async fn over_http(
-    smart: &mut Smart,
-    shown: &str,
-    meter: &mut Meter,
-    request: impl FnOnce(&Capabilities) -> Vec<u8>,
-    answer: Answer<'_>,
-) -> Result<(Option<Oid>, u64), Refusal> {
-    let capabilities = smart.capabilities(shown, meter).await?;
-    let reply = smart.ask(request(&capabilities), shown, meter).await?;
-    receive(reply, meter, answer).await
-}
-
-/// A process says what it can each time.
-async fn over_pipes(
-    source: Source<'_>,
-    shown: &str,
-    meter: &mut Meter,
-    request: impl FnOnce(&Capabilities) -> Vec<u8>,
-    answer: Answer<'_>,
-) -> Result<(Option<Oid>, u64), Refusal> {
-    let mut reply = Reply::new(source, shown);
-    let capabilities = reply.capabilities(meter).await?;
-    reply.send(&request(&capabilities), meter).await?;
-    receive(reply, meter, answer).await
-}
-
-async fn receive(
-    mut reply: Reply<'_>,
-    meter: &mut Meter,
-    answer: Answer<'_>,
-) -> Result<(Option<Oid>, u64), Refusal> {
-    let received = match answer {
-        Answer::Ref(name) => (
-            reply
-                .lines(meter, |line| protocol::ref_line(line, name))
-                .await?,
-            0,
-        ),
-        Answer::Pack(pack) => {
-            reply.too_much = &rules::PACK;
-            (None, reply.pack(meter, pack).await?)
+    /// Nothing more is to be fetched for now: a process that was kept for it ends.
+    pub async fn rest(&mut self) {
+        if let Some(running) = self.server.part() {
+            running.end().await;
         }
-    };
-    reply.finish(meter).await?;
-    Ok(received)
+    }
+
+    async fn read_head(&mut self, name: &str) -> Result<Option<Oid>, Refusal> {
+        let mut meter = Meter::new(&self.look);
+        let (mut reply, server) = self
+            .server
+            .ask(&self.shown, |server| server.ls_refs(name), &mut meter)
+            .await?;
+        let head = reply
+            .lines(&mut meter, |line| protocol::ref_line(line, name))
+            .await?;
+        let left = reply.finish(&mut meter).await?;
+        self.server.keep(left, server);
+        Ok(head)
+    }
+
+    async fn read_pack(
+        &mut self,
+        request: impl FnOnce(Capabilities) -> Vec<u8>,
+        pack: &mut (dyn AsyncWrite + Unpin + Send),
+        bounds: &Bounds,
+    ) -> Result<u64, Refusal> {
+        let mut meter = Meter::new(bounds);
+        let (mut reply, server) = self.server.ask(&self.shown, request, &mut meter).await?;
+        reply.too_much = &rules::PACK;
+        let length = reply.pack(&mut meter, pack).await?;
+        let left = reply.finish(&mut meter).await?;
+        self.server.keep(left, server);
+        Ok(length)
+    }
 }

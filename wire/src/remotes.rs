@@ -92,6 +92,11 @@ impl Remotes {
         self.move_on(done)
     }
 
+    /// As [`Remote::rest`].
+    pub async fn rest(&mut self) {
+        self.all[self.current].rest().await;
+    }
+
     fn move_on(&mut self, done: Result<u64, Refusal>) -> Result<u64, Refusal> {
         if done.is_err() {
             self.move_to((self.current + 1) % self.all.len());

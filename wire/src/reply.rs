@@ -17,12 +17,15 @@ use tokio::{
     time::timeout_at,
 };
 
+/// What it means that a process ended too early.
+pub(crate) type Judge = fn(&str, &Ended) -> Refusal;
+
 /// Where the bytes come from.
 pub(crate) enum Source<'a> {
     /// The body of an HTTP answer.
     Http(Box<Streaming<'a>>),
-    /// A process; and what it means that it ended too early.
-    Pipe(Box<Session>, fn(&str, &Ended) -> Refusal),
+    /// A process.
+    Pipe(Box<Session>, Judge),
 }
 
 /// An answer under way.
@@ -226,7 +229,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Another session's request over the same pipes.
+    /// A request, where it goes over pipes.
     pub async fn send(&mut self, request: &[u8], meter: &Meter) -> Result<(), Refusal> {
         let Source::Pipe(session, _) = &mut self.source else {
             return Ok(());
@@ -238,18 +241,17 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The answer is whole: an HTTP body is read to its end, which frees the connection; a process is waited for.
-    pub async fn finish(mut self, meter: &mut Meter) -> Result<(), Refusal> {
-        if let Source::Http(_) = &self.source {
-            return match self.packet(meter).await? {
-                None => Ok(()),
-                Some(_) => Err(self.protocol("went on after the end of its answer")),
-            };
+    /// The answer is whole: an HTTP body is read to its end, which frees the connection; a process can be asked again.
+    pub async fn finish(mut self, meter: &mut Meter) -> Result<Option<Box<Session>>, Refusal> {
+        let more = match &self.source {
+            Source::Http(_) => self.packet(meter).await?.is_some(),
+            Source::Pipe(..) => !self.decoder.is_empty(),
+        };
+        match self.source {
+            _ if more => Err(self.protocol("went on after the end of its answer")),
+            Source::Http(_) => Ok(None),
+            Source::Pipe(session, _) => Ok(Some(session)),
         }
-        if let Source::Pipe(session, _) = &mut self.source {
-            session.end().await;
-        }
-        Ok(())
     }
 
     /// What the end of the answer means that came too early.
