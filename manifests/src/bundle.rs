@@ -1,9 +1,14 @@
 //! bundle.toml (SPEC §3.1). Text comes in, a [`Bundle`] and every problem go out. Pure.
 
-use crate::{name::Name, problem::Problem, units::ByteSize};
+use crate::{name::Name, units::ByteSize};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
+
+mod read;
+
+pub(crate) use read::{LIMITS, environment, limits, size_of_arguments};
+pub use read::{SHAPE, read};
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,9 +169,3 @@ pub enum Network {
 
 /// The largest bundle.toml (and manifest, policy, roster entry) that is read at all, in bytes.
 pub const MAX_TEXT: usize = 1 << 20;
-
-/// Reads a bundle.toml; `file` is its name in the problems. A bundle comes out only where there is no problem.
-pub fn read(file: &str, text: &[u8]) -> (Option<Bundle>, Vec<Problem>) {
-    let _ = (file, text);
-    todo!()
-}

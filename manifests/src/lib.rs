@@ -5,7 +5,10 @@
 
 pub mod bundle;
 pub mod characters;
+pub mod compare;
+mod document;
 pub mod facts;
+mod forms;
 pub mod id;
 pub mod key;
 pub mod lock;

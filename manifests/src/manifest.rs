@@ -2,14 +2,20 @@
 
 use crate::{
     bundle::Limits,
-    facts::Facts,
     name::{Name, Pattern},
-    problem::Problem,
-    selector::{Selector, Verdict},
+    selector::Selector,
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
+
+mod on;
+mod read;
+
+pub use read::{SHAPE, read};
+
+/// The namespace of an approval of a manifest (SPEC §4 rule 7).
+pub const NAMESPACE: &str = "swarm-manifest@v1";
 
 /// What should run, where, and how long.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,24 +106,6 @@ impl Default for Restart {
     }
 }
 
-impl On {
-    /// Whether this box is chosen by `all`, `boxes` and `where` (not `count`, which needs the roster), and if not, why.
-    pub fn choose(&self, facts: &Facts) -> Verdict {
-        let _ = facts;
-        todo!()
-    }
-
-    /// Of the boxes that [`On::choose`] chose, the `count` ones with the highest rendezvous hash of (workflow, box); all without `count`.
-    pub fn narrow<'a>(
-        &self,
-        workflow: &Name,
-        chosen: impl Iterator<Item = &'a str>,
-    ) -> Vec<&'a str> {
-        let _ = (workflow, chosen);
-        todo!()
-    }
-}
-
 /// The workflow's name from a path `manifests/**/<workflow>.toml`; none for any other path.
 pub fn workflow_of(path: &str) -> Option<&str> {
     let stem = path
@@ -126,10 +114,4 @@ pub fn workflow_of(path: &str) -> Option<&str> {
         .next()?
         .strip_suffix(".toml")?;
     (!stem.is_empty()).then_some(stem)
-}
-
-/// Reads a manifest; `file` is its path, whose stem is the workflow's name. A manifest comes out only where there is no problem.
-pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
-    let _ = (file, text);
-    todo!()
 }

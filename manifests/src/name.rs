@@ -155,6 +155,30 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether some text is matched by both.
+    pub fn overlaps(&self, other: &Pattern) -> bool {
+        let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
+        // Row by row over `ours`: whether what is left of each pattern has a text in common.
+        let mut below = vec![false; theirs.len() + 1];
+        for i in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for j in (0..=theirs.len()).rev() {
+                row[j] = match (ours.get(i), theirs.get(j)) {
+                    (None, None) => true,
+                    (Some(b'*'), Some(b'*')) => below[j] || row[j + 1],
+                    (Some(b'*'), next) => below[j] || (next.is_some() && row[j + 1]),
+                    (next, Some(b'*')) => row[j + 1] || (next.is_some() && below[j]),
+                    (Some(a), Some(b)) => a == b && below[j + 1],
+                    (None, Some(_)) | (Some(_), None) => false,
+                };
+            }
+            below = row;
+        }
+        below[0]
+    }
+}
+
 impl TryFrom<String> for Pattern {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {

@@ -3,9 +3,7 @@
 use crate::{
     bundle::{Limits, Network},
     id::Oid,
-    manifest::Manifest,
     name::{Name, Pattern},
-    problem::{Problem, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
@@ -13,6 +11,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+mod change;
+mod read;
+mod rights;
+
+pub use change::check_change;
+pub(crate) use read::{CEILING, ceiling};
+pub use read::{SHAPE, read};
+pub use rights::{Need, Side, need};
 
 /// The namespace of an approval of a policy.
 pub const NAMESPACE: &str = "swarm-policy@v1";
@@ -106,76 +113,4 @@ impl Policy {
     pub fn is_admin(&self, person: &Name) -> bool {
         self.people.get(person).is_some_and(|p| p.admin)
     }
-
-    /// Whether the person may publish bundles of this name.
-    pub fn may_publish(&self, person: &Name, bundle: &str) -> bool {
-        let _ = (person, bundle);
-        todo!()
-    }
-
-    /// Whether the person may change a manifest from `old` to `new` (rule 3); a side that does not exist covers nothing and needs nothing.
-    pub fn may_deploy(
-        &self,
-        person: &Name,
-        workflow: &str,
-        old: Side<'_>,
-        new: Side<'_>,
-    ) -> Result<(), Refusal> {
-        let _ = (person, workflow, old, new);
-        todo!()
-    }
-
-    /// How many people must stand behind this manifest, and who could (people with deploy rights for that workflow and those boxes).
-    pub fn approvals_needed(&self, manifest: &Manifest) -> (u32, BTreeSet<Name>) {
-        let _ = manifest;
-        todo!()
-    }
-}
-
-/// One side of a change of a manifest.
-#[derive(Debug, Clone, Copy)]
-pub enum Side<'a> {
-    /// The file is not there.
-    Absent,
-    /// It is there and does not parse: needs a grant without boxes.
-    Broken,
-    /// It parses.
-    Parsed(&'a Manifest),
-}
-
-/// What right a changed path needs (rule 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Need<'a> {
-    Publish {
-        bundle: &'a str,
-    },
-    /// `manifests/**/<w>.toml` itself: boxes of both sides count.
-    Manifest {
-        workflow: &'a str,
-    },
-    /// `approvals/<w>/**`, `secrets/<w>/**`: the boxes of the workflow's manifest count.
-    Deploy {
-        workflow: &'a str,
-    },
-    Admin,
-    AnyPerson,
-}
-
-/// What right a change of this path needs.
-pub fn need(path: &str) -> Need<'_> {
-    let _ = path;
-    todo!()
-}
-
-/// Checks a change of policy.toml except for its approvals (rule 2): version + 1, same repository, no lock-out.
-pub fn check_change(old: &Policy, new: &Policy) -> Result<(), Refusal> {
-    let _ = (old, new);
-    todo!()
-}
-
-/// Reads a policy.toml. A policy comes out only where there is no problem.
-pub fn read(file: &str, text: &[u8]) -> (Option<Policy>, Vec<Problem>) {
-    let _ = (file, text);
-    todo!()
 }

@@ -1,0 +1,285 @@
+//! The workflow manifest: its shape and its reader (SPEC §3.3). Pure.
+
+use super::{Manifest, Mode, On, OnLimit, Restart, Run, workflow_of};
+use crate::{
+    bundle::{LIMITS, environment, limits, size_of_arguments},
+    document::{self, Item, Table},
+    forms::{ARGUMENT, DURATION, DURATION_OR_ZERO, NAME, PATTERN, SELECTOR, VARIABLE, VERSION},
+    name::{Name, Pattern},
+    problem::Problem,
+    rules::file::{BAD_NAME, BAD_VALUE, MISSING_KEY, SELECTOR as SELECTOR_RULE},
+    selector::Selector,
+    shape::{Key, Kind, Shape},
+};
+use semver::Version;
+use std::collections::BTreeMap;
+
+/// A workflow manifest.
+pub static SHAPE: Shape = Shape {
+    title: "the manifest",
+    keys: &[
+        Key::new(
+            "bundle",
+            Kind::Text(&NAME),
+            "the bundle; default: the workflow's own name",
+        ),
+        Key::required(
+            "version",
+            Kind::Text(&VERSION),
+            "the bundle's exact version",
+        ),
+        Key::new(
+            "args",
+            Kind::List(0, &Kind::Text(&ARGUMENT)),
+            "replaces the bundle's arguments",
+        ),
+        Key::required(
+            "on",
+            Kind::Table(&ON),
+            "where it runs; every condition given must hold",
+        ),
+        Key::required("run", Kind::Table(&RUN), "how it runs"),
+        Key::new("restart", Kind::Table(&RESTART), "for restart and daemon"),
+        Key::new(
+            "env",
+            Kind::Map(&VARIABLE, &Kind::Text(&ARGUMENT)),
+            "variables, added to the bundle's",
+        ),
+        Key::new(
+            "secrets",
+            Kind::NotBuilt,
+            "NAME = \"secret\": a file readable by this workflow alone, its path in $NAME",
+        ),
+        Key::new(
+            "limits",
+            Kind::Table(&LIMITS),
+            "the tighter one of bundle and manifest counts",
+        ),
+        Key::new(
+            "rollout",
+            Kind::NotBuilt,
+            "waves; absent: every box at once",
+        ),
+    ],
+};
+
+static ON: Shape = Shape {
+    title: "[on]",
+    keys: &[
+        Key::new("all", Kind::Bool, "true: every box"),
+        Key::new(
+            "boxes",
+            Kind::List(1, &Kind::Text(&PATTERN)),
+            "names of boxes, with *",
+        ),
+        Key::new(
+            "where",
+            Kind::Text(&SELECTOR),
+            "a selector over labels and facts",
+        ),
+        Key::new(
+            "count",
+            Kind::Integer {
+                min: 1,
+                max: 1_000_000,
+            },
+            "so many of those, by rendezvous hashing over the roster",
+        ),
+    ],
+};
+
+static RUN: Shape = Shape {
+    title: "[run]",
+    keys: &[
+        Key::required(
+            "mode",
+            Kind::OneOf(&["once", "restart", "daemon"]),
+            "what an exit means",
+        ),
+        Key::new(
+            "time-limit",
+            Kind::Text(&DURATION),
+            "of one process from exec to exit",
+        ),
+        Key::new(
+            "on-limit",
+            Kind::OneOf(&["expire", "restart"]),
+            "what happens at the limit; default expire",
+        ),
+        Key::new(
+            "instances",
+            Kind::Integer { min: 1, max: 1000 },
+            "how many processes of it on each box; default 1",
+        ),
+        Key::new("schedule", Kind::NotBuilt, "when it runs"),
+    ],
+};
+
+static RESTART: Shape = Shape {
+    title: "[restart]",
+    keys: &[
+        Key::new(
+            "delay",
+            Kind::Text(&DURATION_OR_ZERO),
+            "before the first restart; doubles after each exit before `settled`; default 0s",
+        ),
+        Key::new(
+            "max-delay",
+            Kind::Text(&DURATION_OR_ZERO),
+            "up to this; 0s: no backoff at all; default 5m",
+        ),
+        Key::new(
+            "settled",
+            Kind::Text(&DURATION),
+            "alive this long: the delay starts over; default 10s",
+        ),
+    ],
+};
+
+/// Why a manifest may not set a variable: it would load code that nobody signed, or it is the agent's.
+fn forbidden(name: &str) -> Option<&'static str> {
+    const PREFIXES: [&str; 3] = ["LD_", "DYLD_", "PERL5"];
+    const NAMES: [&str; 16] = [
+        "NODE_OPTIONS",
+        "NODE_PATH",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONHOME",
+        "BASH_ENV",
+        "ENV",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "ERL_LIBS",
+        "RUBYOPT",
+        "RUBYLIB",
+        "GCONV_PATH",
+        "CLASSPATH",
+        "PERLLIB",
+    ];
+    if name.starts_with("SWARM_") {
+        return Some("the agent sets SWARM_*");
+    }
+    let is_erlang = name.starts_with("ERL_") && name.ends_with("FLAGS");
+    (is_erlang || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .then_some("it loads code")
+}
+
+/// Reads a manifest; `file` is its path, whose stem is the workflow's name. A manifest comes out only where there is no problem.
+pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
+    let stem = workflow_of(file).or_else(|| {
+        file.rsplit('/')
+            .next()
+            .map(|name| name.strip_suffix(".toml").unwrap_or(name))
+    });
+    let workflow = Name::new(stem.unwrap_or_default());
+    let (manifest, mut problems) = document::read(file, text, &SHAPE, |root| {
+        build(root, workflow.as_ref().ok())
+    });
+    if let Err(error) = workflow {
+        let problem = Problem::whole(
+            file,
+            &BAD_NAME,
+            format!("the file's name is the workflow's name: {error}"),
+        );
+        problems.retain(|problem| problem.rule != &BAD_VALUE || problem.line != 0);
+        problems.insert(0, problem.hint(BAD_NAME.remedy));
+        return (None, problems);
+    }
+    (manifest, problems)
+}
+
+fn build(root: &Table<'_>, workflow: Option<&Name>) -> Option<Manifest> {
+    size_of_arguments(root);
+    let env = environment(root, forbidden);
+    let on = root.table("on").map(|table| on(&table));
+    let run = root.table("run").and_then(|table| run(&table));
+    let workflow = workflow?.clone();
+    Some(Manifest {
+        bundle: root
+            .text("bundle", |text| Name::new(text).ok())
+            .unwrap_or_else(|| workflow.clone()),
+        version: root.text("version", |text| Version::parse(text).ok())?,
+        args: root.strings("args"),
+        on: on?,
+        run: run?,
+        restart: root
+            .table("restart")
+            .map(|table| restart(&table))
+            .unwrap_or_default(),
+        env,
+        secrets: BTreeMap::new(),
+        limits: root
+            .table("limits")
+            .map(|table| limits(&table))
+            .unwrap_or_default(),
+        workflow,
+    })
+}
+
+fn on(table: &Table<'_>) -> On {
+    if let Some(item) = table.get("all").filter(|item| item.bool() == Some(false)) {
+        item.report(&BAD_VALUE, "all: only true may stand there", "leave it out");
+    }
+    if ["all", "boxes", "where"]
+        .iter()
+        .all(|key| table.get(key).is_none())
+    {
+        table.report(
+            &MISSING_KEY,
+            "[on] names no box",
+            "say all = true, boxes = [\"…\"] or where = '…'",
+        );
+    }
+    On {
+        all: table.bool("all").unwrap_or(false),
+        boxes: table.list("boxes", |item| Pattern::new(item.text()?).ok()),
+        selector: table.get("where").and_then(|item| selector(table, &item)),
+        count: table.integer("count"),
+    }
+}
+
+fn selector(table: &Table<'_>, item: &Item<'_>) -> Option<Selector> {
+    let error = match Selector::parse(item.text()?) {
+        Ok(selector) => return Some(selector),
+        Err(error) => error,
+    };
+    // Only where the text stands in the file as it is can a part of it be marked.
+    let span = item.literal().map_or(item.span.clone(), |start| {
+        start + error.span.start..start + error.span.end
+    });
+    table.report_at(
+        span,
+        &SELECTOR_RULE,
+        format!("where: {}", error.message),
+        SELECTOR_RULE.remedy,
+    );
+    None
+}
+
+fn run(table: &Table<'_>) -> Option<Run> {
+    Some(Run {
+        mode: table.text("mode", |word| match word {
+            "once" => Some(Mode::Once),
+            "restart" => Some(Mode::Restart),
+            "daemon" => Some(Mode::Daemon),
+            _ => None,
+        })?,
+        time_limit: table.duration("time-limit"),
+        on_limit: table
+            .text("on-limit", |word| {
+                (word == "restart").then_some(OnLimit::Restart)
+            })
+            .unwrap_or_default(),
+        instances: table.integer("instances").unwrap_or(1),
+    })
+}
+
+fn restart(table: &Table<'_>) -> Restart {
+    let default = Restart::default();
+    Restart {
+        delay: table.duration("delay").unwrap_or(default.delay),
+        max_delay: table.duration("max-delay").unwrap_or(default.max_delay),
+        settled: table.duration("settled").unwrap_or(default.settled),
+    }
+}
