@@ -22,6 +22,7 @@ mod reply;
 // What it is said through.
 pub mod credentials;
 pub mod http;
+mod pinned;
 mod pipe;
 mod refusal;
 mod tls;

@@ -1,7 +1,7 @@
 //! TLS for the client: rustls with ring; roots are the system's, or webpki's where the system has none, and a `ca` file beside them. Touches files, once.
 
-use crate::http::HttpError;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use crate::{http::HttpError, pinned::Pinned};
+use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use std::{io, path::Path, sync::Arc};
 use tokio::net::TcpStream;
@@ -9,42 +9,59 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Reads the roots. Costs a megabyte or so while it runs: nothing calls it before the first https connection.
 pub fn connector(ca: Option<&Path>) -> Result<TlsConnector, HttpError> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let certificates = ca.map(read).transpose()?.unwrap_or_default();
+    let unusable = |why: String| HttpError::Ca {
+        file: ca.map(Into::into).unwrap_or_default(),
+        why,
+    };
+    let mut roots = system_roots();
+    for certificate in &certificates {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| unusable(error.to_string()))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let webpki = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
+        .build()
+        .map_err(|error| unusable(error.to_string()))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| HttpError::Tls {
             host: String::new(),
             source,
         })?
-        .with_root_certificates(roots(ca)?)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned {
+            webpki,
+            certificates,
+        }))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, HttpError> {
+fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    if let Some(file) = ca {
-        let unusable = |why: String| HttpError::Ca {
-            file: file.into(),
-            why,
-        };
-        let certificates = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(unusable("no certificate in it".into()));
-        }
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(error.to_string()))?;
-        }
+    roots
+}
+
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+    let unusable = |why: String| HttpError::Ca {
+        file: file.into(),
+        why,
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        Err(unusable("no certificate in it".into()))
+    } else {
+        Ok(certificates)
     }
-    Ok(roots)
 }
 
 /// The handshake. What TLS itself refuses is told apart from a broken connection.

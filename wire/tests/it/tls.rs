@@ -113,3 +113,37 @@ async fn a_server_without_tls_is_told_apart_from_none() {
         "S-GIT-06"
     );
 }
+
+#[tokio::test]
+async fn a_self_signed_certificate_named_as_ca_is_taken_for_its_name_only() {
+    let world = World::new();
+    let nginx = Nginx::self_signed(world.dir.path());
+    let mut by_name = remote(&format!("{}/git/deploy.git", nginx.origin), &nginx);
+    assert_eq!(by_name.look("main").await, Ok(Some(world.second)));
+    let other_name = format!("https://127.0.0.1:{}/git/deploy.git", nginx.port);
+    assert_eq!(
+        rule(remote(&other_name, &nginx).look("main").await).0,
+        "S-GIT-06"
+    );
+    let mut stranger = Remote::new(
+        &format!("{}/git/deploy.git", nginx.origin),
+        &Options::default(),
+    )
+    .unwrap();
+    assert_eq!(rule(stranger.look("main").await).0, "S-GIT-06");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_even_if_it_is_the_ca() {
+    let world = World::new();
+    let nginx = Nginx::expired(world.dir.path());
+    let (id, text) = rule(
+        remote(&format!("{}/git/deploy.git", nginx.origin), &nginx)
+            .look("main")
+            .await,
+    );
+    assert!(
+        id == "S-GIT-06" && text.contains("renew the certificate"),
+        "{text}"
+    );
+}

@@ -44,15 +44,26 @@ pub struct Seen {
 impl Nginx {
     /// Serves the bare repositories of a folder over http. `extra` are lines for the server block.
     pub fn http(repositories: &Path, extra: &str) -> Self {
-        Self::start(repositories, extra, false)
+        Self::start(repositories, extra, None)
     }
 
     /// The same over https, for the name `localhost`.
     pub fn https(repositories: &Path, extra: &str) -> Self {
-        Self::start(repositories, extra, true)
+        Self::start(repositories, extra, Some(Certificate::ByAuthority))
     }
 
-    fn start(repositories: &Path, extra: &str, tls: bool) -> Self {
+    /// Over https with a certificate for `localhost` as `openssl req -x509` makes it, its own authority.
+    pub fn self_signed(repositories: &Path) -> Self {
+        Self::start(repositories, "", Some(Certificate::SelfSigned))
+    }
+
+    /// The same, but its time is over.
+    pub fn expired(repositories: &Path) -> Self {
+        Self::start(repositories, "", Some(Certificate::Expired))
+    }
+
+    fn start(repositories: &Path, extra: &str, certificate: Option<Certificate>) -> Self {
+        let tls = certificate.is_some();
         let dir = repositories.join(if tls { "nginx-tls" } else { "nginx" });
         fs::create_dir_all(&dir).unwrap();
         let socket = dir.join("fcgi");
@@ -65,11 +76,7 @@ impl Nginx {
         );
         wait_until("fcgiwrap makes its socket", || socket.exists());
         // Made once more where somebody else took the port meanwhile.
-        let certificate = if tls {
-            certificates(&dir)
-        } else {
-            String::new()
-        };
+        let certificate = certificate.map(|kind| kind.make(&dir)).unwrap_or_default();
         fs::write(
             dir.join("users"),
             format!(
@@ -173,30 +180,79 @@ fn config(dir: &Path, repositories: &Path, port: u16, certificate: &str, extra: 
     )
 }
 
-/// An authority, and a certificate for `localhost` by it.
-fn certificates(dir: &Path) -> String {
-    let openssl = |args: &str| {
-        run(Command::new("openssl")
-            .current_dir(dir)
-            .args(args.split(' ')))
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"
-    ));
-    openssl(&format!(
-        "req {key} -keyout server.key -out server.csr -subj /CN=localhost"
-    ));
-    fs::write(
-        dir.join("names"),
-        "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n",
-    )
-    .unwrap();
-    openssl(
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
-    );
-    format!(
-        "ssl_certificate {0}/server.pem; ssl_certificate_key {0}/server.key;",
-        dir.display()
-    )
+/// What the server shows.
+#[derive(Clone, Copy)]
+enum Certificate {
+    ByAuthority,
+    SelfSigned,
+    Expired,
 }
+
+impl Certificate {
+    /// Makes it, and `ca.pem` to trust it by; gives nginx's lines for it.
+    fn make(self, dir: &Path) -> String {
+        let openssl = |args: &str| {
+            run(Command::new("openssl")
+                .current_dir(dir)
+                .args(args.split(' ')))
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        let itself = format!(
+            "req -x509 {key} -keyout server.key -out server.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        );
+        match self {
+            Self::ByAuthority => {
+                openssl(&format!(
+                    "req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"
+                ));
+                openssl(&format!(
+                    "req {key} -keyout server.key -out server.csr -subj /CN=localhost"
+                ));
+                fs::write(
+                    dir.join("names"),
+                    "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n",
+                )
+                .unwrap();
+                openssl(
+                    "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
+                );
+            }
+            Self::SelfSigned => drop(openssl(&format!("{itself} -days 2"))),
+            Self::Expired => {
+                fs::write(dir.join("ca.conf"), EXPIRED).unwrap();
+                fs::write(dir.join("index"), "").unwrap();
+                fs::write(dir.join("serial"), "01\n").unwrap();
+                openssl(&format!(
+                    "req {key} -keyout server.key -out server.csr -subj /CN=localhost"
+                ));
+                openssl(
+                    "ca -batch -selfsign -notext -config ca.conf -keyfile server.key -in server.csr -out server.pem -startdate 20200101000000Z -enddate 20200102000000Z",
+                );
+            }
+        }
+        if !matches!(self, Self::ByAuthority) {
+            fs::copy(dir.join("server.pem"), dir.join("ca.pem")).unwrap();
+        }
+        format!(
+            "ssl_certificate {0}/server.pem; ssl_certificate_key {0}/server.key;",
+            dir.display()
+        )
+    }
+}
+
+/// Only `openssl ca` can make a certificate of the past.
+const EXPIRED: &str = "[ca]
+default_ca = it
+[it]
+database = index
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = names
+x509_extensions = extensions
+[names]
+commonName = supplied
+[extensions]
+subjectAltName = DNS:localhost
+basicConstraints = CA:TRUE
+";
