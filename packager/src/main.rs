@@ -1,2 +1,35 @@
-//! .
-fn main() {}
+//! `swarm-pack`: builds, signs, checks, publishes and deploys bundles (SPEC §7).
+
+mod audit;
+mod cli;
+mod commands;
+mod commit;
+mod deploy_repository;
+mod edit;
+mod failure;
+mod folder;
+mod git;
+mod hook;
+mod key;
+mod pack;
+mod place;
+mod published;
+mod push;
+mod signers;
+mod starter;
+mod talk;
+mod watch;
+mod workflow;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            talk::failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

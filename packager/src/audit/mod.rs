@@ -1,0 +1,6 @@
+//! What is wrong, found before a box finds it: in one file, in a bundle's folder, in the whole repository.
+
+pub mod bundle;
+pub mod file;
+pub mod repository;
+pub mod trunk;

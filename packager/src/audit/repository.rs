@@ -1,0 +1,361 @@
+//! The whole repository: its files as they stand, its trunk as every box verifies it, and what refers to what.
+
+use super::{bundle, file, trunk};
+use crate::{
+    deploy_repository::DeployRepository,
+    failure::{Finding, Outcome},
+    folder::of_refusal,
+    pack::read_limited,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+use swarm_manifests::{
+    bundle::MAX_TEXT,
+    facts::Facts,
+    id::Digest,
+    lock::Kind,
+    manifest::{self, Manifest},
+    name::Name,
+    policy,
+    problem::{Problem, Refusal},
+    roster,
+    rules::{bundle as rules, file::DUPLICATE},
+    selector::Verdict,
+};
+use swarm_repository::{
+    bundle::{Looked, VerifiedBundle},
+    objects::Objects,
+    trusted::Trusted,
+    verifier::Verifier,
+};
+
+/// What is wrong, and what may be.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What a box would refuse.
+    pub findings: Vec<Finding>,
+    /// What it would not.
+    pub warnings: Vec<String>,
+}
+
+/// Looks at everything, uncommitted files as they stand in the working tree.
+pub fn check(repository: &DeployRepository) -> Outcome<Report> {
+    let mut report = Report::default();
+    let files = files(repository)?;
+    let mut manifests = Vec::new();
+    let mut boxes = Vec::new();
+    for path in &files {
+        report
+            .findings
+            .extend(file::check(&repository.top().join(path), path)?);
+        let text = read_limited(&repository.top().join(path), MAX_TEXT as u64)?;
+        if path.starts_with("boxes/") {
+            boxes.extend(roster::read(path, &text).0);
+        } else if path.starts_with("manifests/") {
+            manifests.extend(
+                manifest::read(path, &text)
+                    .0
+                    .map(|manifest| (path.clone(), text, manifest)),
+            );
+        }
+    }
+    duplicates(&files, &mut report);
+    policy_step(repository, &mut report)?;
+    let objects = trunk::objects(&repository.git)?;
+    let mut verifier = Verifier::new();
+    let trusted = match repository.git.head()? {
+        Some(head) => judged(repository, &objects, &mut verifier, &head, &mut report)?,
+        None => None,
+    };
+    let mut seen = BTreeSet::new();
+    for (path, text, manifest) in &manifests {
+        if !boxes.is_empty() && !boxes.iter().any(|entry| chooses(manifest, entry)) {
+            report.warnings.push(format!(
+                "{path}: [on] chooses no box of the roster (boxes/)"
+            ));
+        }
+        let wanted = (manifest.bundle.clone(), manifest.version.to_string());
+        if seen.insert(wanted.clone()) {
+            let refusal = reference(
+                repository,
+                &objects,
+                &mut verifier,
+                trusted.as_ref(),
+                &wanted,
+            )?;
+            let place =
+                refusal.map(|refusal| note(repository, path, text, manifest, refusal, &mut report));
+            place.transpose()?;
+        }
+    }
+    Ok(report)
+}
+
+/// Looks at one commit alone, as a box would were it pushed.
+pub fn check_commit(repository: &DeployRepository, head: &str) -> Outcome<Report> {
+    let mut report = Report::default();
+    let objects = trunk::objects(&repository.git)?;
+    let mut verifier = Verifier::new();
+    let Some(trusted) = judged(repository, &objects, &mut verifier, head, &mut report)? else {
+        return Ok(report);
+    };
+    let snapshot = verifier.snapshot(&objects, &trusted)?;
+    report
+        .findings
+        .extend(snapshot.problems.into_iter().map(Finding::bare));
+    let mut seen = BTreeSet::new();
+    for found in snapshot.workflows {
+        match found.manifest {
+            Err(problems) => report
+                .findings
+                .extend(problems.into_iter().map(Finding::bare)),
+            Ok(manifest) => {
+                let wanted = (manifest.bundle.clone(), manifest.version.to_string());
+                if seen.insert(wanted.clone()) {
+                    let refusal = published(&objects, &mut verifier, &trusted, &wanted)?;
+                    report
+                        .findings
+                        .extend(refusal.map(|refusal| {
+                            Finding::bare(of_refusal(&found.brought.path, refusal))
+                        }));
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Verifies the trunk; how far it is good.
+fn judged(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    head: &str,
+    report: &mut Report,
+) -> Outcome<Option<Trusted>> {
+    let judged = trunk::judge(repository, objects, verifier, head)?;
+    if let Some((commit, refusal)) = judged.refusal {
+        let file = commit.map_or_else(
+            || "trunk".into(),
+            |commit| format!("commit {}", commit.short()),
+        );
+        report
+            .findings
+            .push(Finding::bare(of_refusal(&file, refusal)));
+    }
+    Ok(judged.trusted)
+}
+
+/// The files that boxes read, but for bundles: those are looked at where a manifest names them.
+fn files(repository: &DeployRepository) -> Outcome<Vec<String>> {
+    let listed = repository.git.run([
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        "policy.toml",
+        "manifests",
+        "boxes",
+    ])?;
+    let paths = listed
+        .split(|byte| *byte == 0)
+        .filter_map(|path| String::from_utf8(path.to_vec()).ok());
+    let paths: BTreeSet<String> = paths
+        .filter(|path| path.ends_with(".toml") && repository.top().join(path).is_file())
+        .collect();
+    Ok(paths.into_iter().collect())
+}
+
+fn duplicates(files: &[String], report: &mut Report) {
+    let mut by_name: BTreeMap<&str, &str> = BTreeMap::new();
+    for path in files {
+        let Some(workflow) = manifest::workflow_of(path) else {
+            continue;
+        };
+        if let Some(first) = by_name.insert(workflow, path) {
+            let message = format!("the workflow {workflow} has a manifest in {first} already");
+            report.findings.push(Finding::bare(
+                Problem::whole(path, &DUPLICATE, message).hint(DUPLICATE.remedy),
+            ));
+        }
+    }
+}
+
+/// Where policy.toml is changed and not committed: whether the step from the last one may be made.
+fn policy_step(repository: &DeployRepository, report: &mut Report) -> Outcome {
+    let Some(old) = repository.git.file("HEAD", "policy.toml")? else {
+        return Ok(());
+    };
+    let new = read_limited(&repository.top().join("policy.toml"), MAX_TEXT as u64)?;
+    if old == new {
+        return Ok(());
+    }
+    if let ((Some(old), _), (Some(new), _)) = (
+        policy::read("policy.toml", &old),
+        policy::read("policy.toml", &new),
+    ) {
+        let refused = policy::check_change(&old, &new).err();
+        report
+            .findings
+            .extend(refused.map(|refusal| Finding::bare(of_refusal("policy.toml", refusal))));
+    }
+    Ok(())
+}
+
+fn chooses(manifest: &Manifest, entry: &roster::Entry) -> bool {
+    let facts = Facts {
+        name: entry.name.to_string(),
+        labels: entry.labels.clone(),
+        ..Facts::default()
+    };
+    // What only the box itself knows (memory, engines) cannot be judged here: boxes and labels can.
+    let named = manifest.on.boxes.as_ref().is_none_or(|boxes| {
+        boxes
+            .iter()
+            .any(|pattern| pattern.matches(entry.name.as_str()))
+    });
+    named && (manifest.on.selector.is_some() || manifest.on.choose(&facts) == Verdict::Chosen)
+}
+
+/// Whether the bundle that a manifest names can run: at HEAD, or as it stands in the working tree.
+fn reference(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: Option<&Trusted>,
+    wanted: &(Name, String),
+) -> Outcome<Option<Refusal>> {
+    let folder = format!("bundles/{}/{}", wanted.0, wanted.1);
+    let committed = repository.git.head()?.is_some()
+        && repository
+            .git
+            .file("HEAD", &format!("{folder}/bundle.lock"))?
+            .is_some();
+    match trusted {
+        Some(trusted) if committed => published(objects, verifier, trusted, wanted),
+        _ => standing(repository, &folder, wanted),
+    }
+}
+
+fn published(
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: &Trusted,
+    (name, version): &(Name, String),
+) -> Outcome<Option<Refusal>> {
+    Ok(match verifier.look(objects, trusted, name, version)? {
+        Looked::Refused(refusal) => Some(refusal),
+        Looked::Need(missing) => Some(not_here(missing.len(), name, version)),
+        Looked::Verified(_, missing) if !missing.is_empty() => {
+            Some(not_here(missing.len(), name, version))
+        }
+        Looked::Verified(bundle, _) => differing(objects, &bundle)?,
+    })
+}
+
+fn not_here(count: usize, name: &Name, version: &str) -> Refusal {
+    Refusal::new(
+        &rules::MISSING,
+        format!("{count} objects of {name} {version} are not in this clone"),
+    )
+    .hint("fetch them: git fetch --refetch --no-filter")
+}
+
+/// Hashes the bytes against the lock, as a box does when it stores them.
+fn differing(objects: &Objects, bundle: &VerifiedBundle) -> Outcome<Option<Refusal>> {
+    for (entry, blob) in bundle.lock().entries().iter().zip(bundle.files()) {
+        let same = objects.header(*blob)?.1 == entry.size
+            && Digest::of(&objects.blob(*blob, entry.size)?) == entry.hash;
+        if !same {
+            let what = if entry.kind == Kind::Link {
+                "link"
+            } else {
+                "file"
+            };
+            let reason = format!(
+                "bundle {} {}: the {what} {} is not what bundle.lock lists",
+                bundle.bundle().name,
+                bundle.bundle().version,
+                entry.path
+            );
+            return Ok(Some(Refusal::new(&rules::FILE_DIFFERS, reason)));
+        }
+    }
+    Ok(None)
+}
+
+/// A bundle that stands in the working tree and is not committed yet.
+fn standing(
+    repository: &DeployRepository,
+    folder: &str,
+    (name, version): &(Name, String),
+) -> Outcome<Option<Refusal>> {
+    let path = repository.top().join(folder);
+    if !path.join("bundle.lock").is_file() {
+        let reason = format!("the bundle {name} {version} is not published");
+        return Ok(Some(Refusal::new(&rules::MISSING, reason).hint(format!(
+            "swarm-pack publish DIR, or swarm-pack up DIR, where DIR holds {name}"
+        ))));
+    }
+    let mut audit = bundle::audit(&path, folder)?;
+    if let Ok(policy) = repository.policy() {
+        audit.publisher(folder, &policy);
+    }
+    let first = audit.findings.into_iter().next();
+    Ok(first.map(|finding| {
+        Refusal::new(
+            finding.problem.rule,
+            format!("{}: {}", finding.problem.file, finding.problem.message),
+        )
+    }))
+}
+
+/// Notes what is wrong with a manifest's bundle at the line that names it. A manifest that is not committed yet, whose
+/// bundle still lies in sources/, is on its way: that is a warning.
+fn note(
+    repository: &DeployRepository,
+    path: &str,
+    text: &[u8],
+    manifest: &Manifest,
+    refusal: Refusal,
+    report: &mut Report,
+) -> Outcome {
+    let is_new = repository.git.file("HEAD", path)?.is_none();
+    let source = Path::new("sources").join(manifest.bundle.as_str());
+    if refusal.rule == &rules::MISSING
+        && is_new
+        && repository.top().join(&source).join("bundle.toml").is_file()
+    {
+        report.warnings.push(format!(
+            "{path}: {}; swarm-pack up {} does it all",
+            refusal.reason,
+            source.display()
+        ));
+        return Ok(());
+    }
+    let whole = String::from_utf8_lossy(text);
+    let hint = refusal.hint.unwrap_or_else(|| refusal.rule.remedy.into());
+    let problem = match version_line(&whole) {
+        Some(span) => Problem::at(path, &whole, span, refusal.rule, refusal.reason),
+        None => Problem::whole(path, refusal.rule, refusal.reason),
+    };
+    report
+        .findings
+        .extend(Finding::of(vec![problem.hint(hint)], text));
+    Ok(())
+}
+
+fn version_line(text: &str) -> Option<std::ops::Range<usize>> {
+    let start = text
+        .match_indices("version")
+        .map(|(at, _)| at)
+        .find(|&at| at == 0 || text.as_bytes()[at - 1] == b'\n')?;
+    let end = text[start..]
+        .find(['\n', '#'])
+        .map_or(text.len(), |at| start + at);
+    Some(start..start + text[start..end].trim_end().len())
+}

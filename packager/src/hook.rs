@@ -1,0 +1,31 @@
+//! The pre-push hook: what is pushed is checked first as every box will check it. Touches the clone's hooks.
+
+use crate::{
+    failure::{Failure, Outcome},
+    git::Git,
+};
+use anyhow::Context;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::PathBuf};
+
+/// How we know a hook for ours.
+const MARK: &str = "# made by swarm-pack setup";
+
+/// Writes the hook; one that somebody else made stays, and is an error with advice.
+pub fn install(git: &Git) -> Outcome<PathBuf> {
+    let path = git.git_path("hooks/pre-push")?;
+    if std::fs::read_to_string(&path).is_ok_and(|text| !text.contains(MARK)) || path.is_symlink() {
+        return Err(Failure::new(format!("{} exists and is not ours", path.display())).hint("add this line to it:  swarm-pack check --pushed || exit 1  (it reads the refs from stdin)"));
+    }
+    let told = || format!("{} could not be written", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(told)?;
+    }
+    let program = std::env::current_exe().context("this program's own path is not known")?;
+    let program = program.to_string_lossy().replace('\'', "'\\''");
+    let text = format!(
+        "#!/bin/sh\n{MARK}: checks what is pushed as every box will\nif [ -x '{program}' ]; then exec '{program}' check --pushed; fi\nexec swarm-pack check --pushed\n"
+    );
+    std::fs::write(&path, text).with_context(told)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).with_context(told)?;
+    Ok(path)
+}
