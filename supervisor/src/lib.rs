@@ -8,6 +8,20 @@ pub mod frame;
 
 pub mod time;
 
+pub mod settings;
+
+pub mod ceiling;
+
 pub mod machine;
+
+pub mod journal;
+
+pub mod snapshot;
+
+mod control;
+
+pub mod client;
+
+pub mod run;
 
 pub mod os;

@@ -19,12 +19,15 @@ mod orders;
 mod recover;
 mod rows;
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
+pub use life::in_words;
 pub use rows::{Usage, actual, rows};
 pub use state::{
     Alive, Ended, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then, Trouble,
@@ -36,7 +39,11 @@ use swarm_manifests::{bundle::Probe, report};
 
 /// What follows from an event.
 pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
-    let mut turn = Turn { state, now, effects: Vec::new() };
+    let mut turn = Turn {
+        state,
+        now,
+        effects: Vec::new(),
+    };
     match event {
         Event::Put(spec) => turn.put(*spec),
         Event::Forbidden(spec, trouble) => turn.forbidden(*spec, trouble),
@@ -57,13 +64,19 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
 
 /// When the machine wants a tick, if nothing happens before.
 pub fn deadline(state: &State) -> Option<BootTime> {
-    state.instances.iter().filter_map(|instance| instance_deadline(state, instance)).min()
+    state
+        .instances
+        .iter()
+        .filter_map(|instance| instance_deadline(state, instance))
+        .min()
 }
 
 fn instance_deadline(state: &State, instance: &Instance) -> Option<BootTime> {
     match &instance.phase {
         Phase::Alive(alive) => alive_deadline(state, alive),
-        Phase::Stopping { until, .. } | Phase::Backoff { until } | Phase::Blocked { until } => Some(*until),
+        Phase::Stopping { until, .. } | Phase::Backoff { until } | Phase::Blocked { until } => {
+            Some(*until)
+        }
         Phase::Clearing { again, .. } => Some(*again),
         Phase::Vacant | Phase::Installing | Phase::Starting | Phase::Ended(_) => None,
     }
@@ -72,11 +85,23 @@ fn instance_deadline(state: &State, instance: &Instance) -> Option<BootTime> {
 fn alive_deadline(state: &State, alive: &Alive) -> Option<BootTime> {
     let spec = &state.current.as_ref()?.spec;
     let limit = spec.time_limit.map(|limit| alive.started + limit);
-    let ready = spec.ready.as_ref().filter(|_| alive.ready == Readiness::Awaited).map(|ready| match ready.probe {
-        Probe::After(long) => alive.started + long,
-        _ => alive.started + ready.timeout,
-    });
+    let ready = spec
+        .ready
+        .as_ref()
+        .filter(|_| alive.ready == Readiness::Awaited)
+        .map(|ready| match ready.probe {
+            Probe::After(long) => alive.started + long,
+            _ => alive.started + ready.timeout,
+        });
     limit.into_iter().chain(ready).chain(alive.probe).min()
+}
+
+/// Whether [`Change::TreeGone`] is waited for.
+pub fn wants_gone(phase: &Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Clearing { .. } | Phase::Stopping { process: None, .. }
+    )
 }
 
 /// One step under way.
@@ -90,7 +115,10 @@ impl Turn {
     /// Brings about what the state as a whole wants, whichever event led here.
     fn settle(&mut self) {
         if self.state.leaving && self.state.is_still() {
-            self.state = State { standing: self.state.standing.take(), ..State::new(self.state.workflow.clone()) };
+            self.state = State {
+                standing: self.state.standing.take(),
+                ..State::new(self.state.workflow.clone())
+            };
             self.effects.push(Effect::Forget);
             return;
         }
@@ -114,7 +142,14 @@ impl Turn {
 
     fn prepare_successor(&mut self) {
         let killed = self.state.killed;
-        let Some(successor) = self.state.successor.as_mut().filter(|_| self.state.current.is_some() && !killed) else { return };
+        let Some(successor) = self
+            .state
+            .successor
+            .as_mut()
+            .filter(|_| self.state.current.is_some() && !killed)
+        else {
+            return;
+        };
         if successor.preparation == Preparation::Unasked && successor.spec.install.is_some() {
             successor.preparation = Preparation::Installing;
             self.effects.push(Effect::Install(successor.spec.revision));
@@ -123,7 +158,9 @@ impl Turn {
 
     /// Whether the successor's time has come: prepared, or nothing to lose, or killed (then it takes over without a start).
     fn wants_take_over(&self) -> bool {
-        let Some(successor) = &self.state.successor else { return false };
+        let Some(successor) = &self.state.successor else {
+            return false;
+        };
         match successor.preparation {
             _ if self.state.leaving => false,
             _ if self.state.current.is_none() => true,
@@ -133,16 +170,35 @@ impl Turn {
     }
 
     fn take_over(&mut self) {
-        let Some(successor) = self.state.successor.take() else { return };
-        let run = self.state.instances.iter().map(|instance| instance.run).max().unwrap_or(0);
-        let phase = if self.state.killed { Phase::Ended(Ended::Killed) } else { Phase::Vacant };
-        let reason = self.state.killed.then(|| match self.state.instances.first().and_then(|i| i.reason.clone()) {
-            Some(reason) if !self.state.held => reason,
-            _ => "held by kill --hold".into(),
+        let Some(successor) = self.state.successor.take() else {
+            return;
+        };
+        let run = self
+            .state
+            .instances
+            .iter()
+            .map(|instance| instance.run)
+            .max()
+            .unwrap_or(0);
+        let phase = if self.state.killed {
+            Phase::Ended(Ended::Killed)
+        } else {
+            Phase::Vacant
+        };
+        let reason = self.state.killed.then(|| {
+            match self.state.instances.first().and_then(|i| i.reason.clone()) {
+                Some(reason) if !self.state.held => reason,
+                _ => "held by kill --hold".into(),
+            }
         });
         let wall = self.now.wall;
         self.state.instances = (0..successor.spec.instances)
-            .map(|number| Instance { run, phase: phase.clone(), reason: reason.clone(), ..Instance::new(number, wall) })
+            .map(|number| Instance {
+                run,
+                phase: phase.clone(),
+                reason: reason.clone(),
+                ..Instance::new(number, wall)
+            })
             .collect();
         self.state.current = Some(successor);
     }
@@ -152,11 +208,17 @@ impl Turn {
         if self.state.killed {
             return self.enter(at, Phase::Ended(Ended::Killed));
         }
-        let Some(current) = &mut self.state.current else { return };
+        let Some(current) = &mut self.state.current else {
+            return;
+        };
         match &current.preparation {
             Preparation::Failed(trouble) => {
                 let trouble = trouble.clone();
-                let ended = if trouble.tried { Ended::Failed } else { Ended::Refused };
+                let ended = if trouble.tried {
+                    Ended::Failed
+                } else {
+                    Ended::Refused
+                };
                 self.blame(at, trouble);
                 self.enter(at, Phase::Ended(ended));
             }
@@ -189,12 +251,20 @@ impl Turn {
     }
 
     fn record_at(&self, at: usize, action: &str) -> report::Event {
-        report::Event { instance: Some(self.state.instances[at].number), ..self.record(action) }
+        report::Event {
+            instance: Some(self.state.instances[at].number),
+            ..self.record(action)
+        }
     }
 
     fn journal(&mut self, record: report::Event, sync: Sync) {
         self.effects.push(Effect::Journal(Box::new(record), sync));
     }
+}
+
+/// A journal record about a workflow of which nothing but its name is known.
+pub fn record_about(workflow: &swarm_manifests::name::Name, action: &str) -> report::Event {
+    record_of(&State::new(workflow.clone()), None, action)
 }
 
 /// A journal record about one version of a workflow; sequence and time are for the journal to fill in.

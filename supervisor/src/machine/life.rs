@@ -518,7 +518,7 @@ pub(super) fn after_exit(mode: Mode, exit: &LastExit) -> Then {
 }
 
 /// `exited with code 3`.
-pub(super) fn in_words(exit: &LastExit) -> String {
+pub fn in_words(exit: &LastExit) -> String {
     match exit {
         LastExit::Code { code } => format!("exited with code {code}"),
         LastExit::Signal { signal } => format!("ended by {signal}"),

@@ -1,0 +1,393 @@
+//! The supervisor: settings come in, workflows run. One thread, one loop: descriptors and deadlines become events, machines decide,
+//! effects are carried out. Touches everything that `os` touches.
+//!
+//! The order within one turn of the loop is what makes a crash harmless: an event goes to its machine; where a start or something
+//! that must last follows, the state is saved first, then journalled, then done; everything else is saved before the loop waits again.
+
+mod acts;
+mod adopt;
+mod agent;
+mod answers;
+mod install;
+mod jobs;
+mod output;
+mod probing;
+mod removed;
+mod room;
+mod shutdown;
+mod start;
+mod systemd;
+mod users;
+mod watch;
+
+use crate::{
+    control::Control,
+    journal::{Journal, JournalError},
+    machine::{self, Event, Now, State, Sync},
+    os::{self, clock, rehash::Rehasher, tree::Trees},
+    settings::{OnExit, Settings},
+    snapshot::Snapshots,
+    time::BootTime,
+};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::{
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+use room::Workflow;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, File},
+    io,
+    path::PathBuf,
+};
+use swarm_manifests::name::Name;
+pub(crate) use watch::Token;
+use watch::{Source, Watch};
+
+/// Why the supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum RunError {
+    #[error("another supervisor runs on {}", .0.display())]
+    Running(PathBuf),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{}: {source}", path.display())]
+    Path { path: PathBuf, source: io::Error },
+    #[error("{0}: {1}")]
+    Kernel(&'static str, io::Error),
+}
+
+/// Runs the workflows of this box until SIGTERM or SIGINT.
+pub fn run(settings: Settings) -> Result<(), RunError> {
+    let mut supervisor = Supervisor::open(settings)?;
+    supervisor.adopt_all()?;
+    supervisor.purge_old();
+    supervisor.start_agent();
+    supervisor.turn_over();
+    systemd::notify("READY=1");
+    supervisor.serve()
+}
+
+/// The one owner of everything.
+pub(crate) struct Supervisor {
+    pub(crate) settings: Settings,
+    pub(crate) journal: Journal,
+    snapshots: Snapshots,
+    trees: Trees,
+    rehasher: Rehasher,
+    users: users::Users,
+    watch: Watch,
+    signals: SignalFd,
+    workflows: BTreeMap<Name, Workflow>,
+    queue: VecDeque<(Name, Event)>,
+    unsaved: BTreeSet<Name>,
+    /// Workflows that the agent, and clients that wait, have to look at again.
+    changed: BTreeSet<Name>,
+    /// Instances whose tree is looked after until it is gone.
+    clearing: BTreeSet<(Name, u16)>,
+    jobs: jobs::Jobs,
+    agent: agent::Link,
+    pub(crate) control: Control,
+    /// When the journal's group is to be on the disk.
+    sync_by: Option<BootTime>,
+    ending: bool,
+    _lock: Flock<File>,
+}
+
+/// A group of journal records is on the disk within so long.
+const GROUP: std::time::Duration = std::time::Duration::from_millis(100);
+/// How often a tree that does not tell by itself is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+
+impl Supervisor {
+    fn open(settings: Settings) -> Result<Self, RunError> {
+        let own = settings.state.join("supervisor");
+        let at = |path: &std::path::Path| {
+            let path = path.to_owned();
+            move |source| RunError::Path { path, source }
+        };
+        fs::create_dir_all(&own).map_err(at(&own))?;
+        os::folders::make_passable(&settings.state).map_err(at(&settings.state))?;
+        let lock = File::create(own.join("lock")).map_err(at(&own))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| RunError::Running(settings.state.clone()))?;
+        let (journal, cut) = Journal::open(&own.join("journal"))?;
+        if cut > 0 {
+            tracing::warn!(
+                bytes = cut,
+                "half a record at the end of the journal, left by a crash, was cut off"
+            );
+        }
+        let kernel = |what| move |error: io::Error| RunError::Kernel(what, error);
+        let signals = block_signals().map_err(kernel("signals"))?;
+        let mut watch = Watch::new().map_err(kernel("epoll"))?;
+        watch
+            .read(&signals, Source::Signals)
+            .map_err(kernel("epoll"))?;
+        let jobs = jobs::Jobs::new().map_err(kernel("eventfd"))?;
+        watch
+            .read(jobs.wakeup(), Source::Worker)
+            .map_err(kernel("epoll"))?;
+        let mut control = Control::bind(&settings).map_err(at(&settings.control))?;
+        control.token = Some(
+            watch
+                .read(control.listener(), Source::Listener)
+                .map_err(kernel("epoll"))?,
+        );
+        raise_file_limit();
+        let users = users::Users::open(&own.join("users.json"), &settings).map_err(at(&own))?;
+        control.agent = users.agent.as_ref().map(|ids| ids.uid);
+        Ok(Self {
+            snapshots: Snapshots::open(&own.join("workflows")).map_err(at(&own))?,
+            trees: Trees::open(&settings.state, settings.holder.as_deref()),
+            users,
+            rehasher: Rehasher::new(),
+            journal,
+            watch,
+            signals,
+            workflows: BTreeMap::new(),
+            queue: VecDeque::new(),
+            unsaved: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            clearing: BTreeSet::new(),
+            jobs,
+            agent: agent::Link::new(),
+            control,
+            sync_by: None,
+            ending: false,
+            _lock: lock,
+            settings,
+        })
+    }
+
+    fn serve(&mut self) -> Result<(), RunError> {
+        while !self.ending {
+            let until = self.next_deadline();
+            let ready = self
+                .watch
+                .wait(until)
+                .map_err(|error| RunError::Kernel("epoll", error))?;
+            for source in ready {
+                self.ready(source);
+            }
+            self.due();
+            self.turn_over();
+        }
+        self.shut_down();
+        Ok(())
+    }
+
+    fn ready(&mut self, source: Source) {
+        match source {
+            Source::Alarm | Source::Tree => {}
+            Source::Signals => self.signalled(),
+            Source::Agent => self.agent_ready(),
+            Source::AgentExit => self.agent_exited(),
+            Source::Listener => self.accept_clients(),
+            Source::Client(id) => self.client_ready(id),
+            Source::Exit(workflow, instance) => self.main_ended(&workflow, instance),
+            Source::Output(workflow, instance, stream) => {
+                self.read_output(&workflow, instance, stream)
+            }
+            Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
+            Source::Job(id) => self.job_ready(id),
+            Source::Worker => self.workers_done(),
+        }
+    }
+
+    fn signalled(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match i32::try_from(info.ssi_signo)
+                .ok()
+                .and_then(|number| Signal::try_from(number).ok())
+            {
+                Some(Signal::SIGTERM | Signal::SIGINT) => self.ending = true,
+                Some(Signal::SIGHUP) => self.ask_agent_to_reload(),
+                Some(Signal::SIGCHLD) => self.reap_strangers(),
+                _ => {}
+            }
+        }
+    }
+
+    /// When something is to be done although nothing happens.
+    fn next_deadline(&self) -> Option<BootTime> {
+        let machines = self
+            .workflows
+            .values()
+            .filter_map(|workflow| workflow.deadline);
+        let logs = self.log_deadline();
+        let looks = (!self.clearing.is_empty()).then(|| clock::now() + LOOK);
+        let rest = [
+            self.sync_by,
+            looks,
+            logs,
+            self.agent.again,
+            self.jobs.deadline(),
+        ];
+        machines.chain(rest.into_iter().flatten()).min()
+    }
+
+    fn due(&mut self) {
+        let now = clock::now();
+        let due: Vec<Name> = self
+            .workflows
+            .iter()
+            .filter(|(_, w)| w.deadline.is_some_and(|at| at <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.queue.push_back((name, Event::Tick));
+        }
+        self.flush_logs(now);
+        self.jobs_due(now);
+        if self.agent.again.is_some_and(|at| at <= now) {
+            self.start_agent();
+        }
+    }
+
+    /// Everything that follows from what happened, until nothing does; then what was put off.
+    fn turn_over(&mut self) {
+        loop {
+            while let Some((name, event)) = self.queue.pop_front() {
+                self.feed(&name, event);
+            }
+            self.look_after_trees();
+            if self.queue.is_empty() {
+                break;
+            }
+        }
+        for name in std::mem::take(&mut self.unsaved) {
+            self.save(&name, false);
+        }
+        self.sync_journal();
+        self.answer_waiting();
+        self.publish();
+        self.pump_clients();
+    }
+
+    /// One event to one machine; what follows is done.
+    pub(crate) fn feed(&mut self, name: &Name, event: Event) {
+        let mut workflow = self
+            .workflows
+            .remove(name)
+            .unwrap_or_else(|| Workflow::new(State::new(name.clone())));
+        let before = workflow.state.clone();
+        let now = Now {
+            boot: clock::now(),
+            wall: clock::wall(),
+            dice: clock::dice(),
+        };
+        let (state, effects) = machine::step(workflow.state, event, now);
+        workflow.deadline = machine::deadline(&state);
+        workflow.state = state;
+        if workflow.state != before || !effects.is_empty() {
+            self.changed.insert(name.clone());
+            self.unsaved.insert(name.clone());
+        }
+        self.note_clearing(&workflow);
+        self.workflows.insert(name.clone(), workflow);
+        self.carry_out(name, effects);
+        if self
+            .workflows
+            .get(name)
+            .is_some_and(|workflow| workflow.state.is_gone())
+        {
+            self.workflows.remove(name);
+            self.unsaved.remove(name);
+        }
+    }
+
+    fn note_clearing(&mut self, workflow: &Workflow) {
+        for instance in &workflow.state.instances {
+            let key = (workflow.state.workflow.clone(), instance.number);
+            if machine::wants_gone(&instance.phase) {
+                self.clearing.insert(key);
+            } else {
+                self.clearing.remove(&key);
+            }
+        }
+    }
+
+    /// Saves a state. `false`: it could not be, and is tried again.
+    fn save(&mut self, name: &Name, durably: bool) -> bool {
+        self.unsaved.remove(name);
+        let Some(workflow) = self.workflows.get(name) else {
+            return true;
+        };
+        if workflow.state.current.is_none() && workflow.state.successor.is_none() {
+            return true;
+        }
+        if let Err(error) = self
+            .snapshots
+            .save(&workflow.state, clock::boot_id(), durably)
+        {
+            tracing::error!(workflow = %name, %error, "the state could not be saved; what runs goes on");
+            self.unsaved.insert(name.clone());
+            return false;
+        }
+        true
+    }
+
+    /// Writes a record, and hands it on to the agent.
+    pub(crate) fn record(&mut self, record: swarm_manifests::report::Event, sync: Sync) {
+        match self.journal.append(record, clock::wall()) {
+            Ok(record) => self.agent.journaled(record),
+            Err(error) => tracing::error!(%error, "a journal record is lost"),
+        }
+        match sync {
+            Sync::Now => self.sync_journal_now(),
+            Sync::Soon => self.sync_by = self.sync_by.or_else(|| Some(clock::now() + GROUP)),
+        }
+    }
+
+    fn sync_journal(&mut self) {
+        if self.sync_by.is_some_and(|by| by <= clock::now()) {
+            self.sync_journal_now();
+        }
+    }
+
+    fn sync_journal_now(&mut self) {
+        self.sync_by = None;
+        if let Err(error) = self.journal.sync() {
+            tracing::error!(%error, "the journal could not be brought to the disk");
+        }
+    }
+}
+
+fn block_signals() -> io::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGCHLD,
+        Signal::SIGPIPE,
+    ] {
+        signals.add(signal);
+    }
+    signals.thread_block()?;
+    Ok(SignalFd::with_flags(
+        &signals,
+        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
+    )?)
+}
+
+/// A thousand instances have some thousands of descriptors between them.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// Whether the workflows are stopped with us.
+fn stops_with_us(settings: &Settings) -> bool {
+    settings.on_exit == OnExit::Stop
+}

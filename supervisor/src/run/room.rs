@@ -1,0 +1,64 @@
+//! What the supervisor holds of one instance and of one workflow, besides the machine's state: descriptors, its tree, its log.
+
+use super::watch::Token;
+use crate::{
+    machine::State,
+    os::{
+        identity::Pidfd, launch::Ids, logs::LogWriter, pipes::Pipes, probe::NotifySocket,
+        tree::Tree,
+    },
+    protocol::Stream,
+    time::BootTime,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// One workflow.
+pub(super) struct Workflow {
+    pub state: State,
+    /// During which boot its state was saved last; ours, once it is recovered.
+    pub rooms: BTreeMap<u16, Room>,
+    /// When the machine wants a tick.
+    pub deadline: Option<BootTime>,
+}
+
+/// One instance.
+#[derive(Default)]
+pub(super) struct Room {
+    pub process: Option<Held>,
+    pub tree: Option<Tree>,
+    pub tree_token: Option<Token>,
+    pub output: Option<Output>,
+    pub notify: Option<(NotifySocket, Token)>,
+    pub ids: Option<Ids>,
+    /// Read back from the kernel.
+    pub protections: Vec<String>,
+    /// A probe or stop command under way.
+    pub job: Option<u64>,
+}
+
+/// The main process, held.
+pub(super) struct Held {
+    pub pidfd: Arc<Pidfd>,
+    pub token: Token,
+    pub pid: i32,
+}
+
+/// What it prints.
+pub(super) struct Output {
+    pub pipes: Pipes,
+    pub tokens: [Token; 2],
+    pub log: LogWriter,
+}
+
+/// Both streams, in the order of [`Output::tokens`].
+pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+impl Workflow {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state,
+            rooms: BTreeMap::new(),
+            deadline: None,
+        }
+    }
+}

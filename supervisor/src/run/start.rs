@@ -1,0 +1,418 @@
+//! A start: everything is looked at once more, then the process is made. A spec goes in, a process or the reason why not comes out.
+
+use super::{
+    Supervisor,
+    room::{Held, Output, STREAMS},
+    watch::Source,
+};
+use crate::{
+    machine::{Change, Preparation, Process, Trouble, Version},
+    os::{
+        folders::{self, Folders},
+        launch::{Ids, Launch, Profile},
+        logs::LogWriter,
+        pipes::Pipes,
+        ports,
+        probe::NotifySocket,
+        protections, spawn,
+        users::UserError,
+    },
+    protocol::{RunSpec, Stream},
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use swarm_manifests::{
+    bundle::{Probe, Workdir},
+    name::Name,
+    rules::{self, Rule},
+};
+
+/// Where a program is looked for, unless its `[env]` says otherwise.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a start fails; `passing`: it is nobody's fault and may pass by itself.
+pub(super) struct Obstacle {
+    pub trouble: Trouble,
+    pub passing: bool,
+}
+
+impl Obstacle {
+    pub(super) fn passing(rule: &Rule, reason: impl Into<String>) -> Self {
+        Self {
+            trouble: Trouble {
+                reason: reason.into(),
+                rule: Some(rule.id.into()),
+                tried: true,
+            },
+            passing: true,
+        }
+    }
+
+    fn lasting(rule: &Rule, reason: impl Into<String>) -> Self {
+        Self {
+            passing: false,
+            ..Self::passing(rule, reason)
+        }
+    }
+
+    fn disk(what: &str, error: &io::Error) -> Self {
+        Self::passing(&rules::run::DISK, format!("{what}: {error}"))
+    }
+
+    fn user(error: &UserError) -> Self {
+        match error {
+            UserError::RangeFull(..) | UserError::Lookup(..) => {
+                Self::passing(&rules::run::USER, error.to_string())
+            }
+            _ => Self::lasting(&rules::run::USER, error.to_string()),
+        }
+    }
+}
+
+/// What every process of an instance has in common: the main one, its probes, its stop command.
+pub(super) struct Place {
+    pub spec: RunSpec,
+    pub ids: Option<Ids>,
+    pub folders: Folders,
+    pub bundle: PathBuf,
+    pub notify: Option<PathBuf>,
+}
+
+impl Supervisor {
+    /// Starts the main process of an instance and tells the machine how it went.
+    pub(super) fn start_process(&mut self, name: &Name, instance: u16, run: u64) {
+        let change = match self.try_start(name, instance) {
+            Ok(process) => Change::Started(process),
+            Err(obstacle) => {
+                self.remark(
+                    name,
+                    instance,
+                    &format!("not started: {}", obstacle.trouble.reason),
+                );
+                Change::StartFailed(obstacle.trouble, obstacle.passing)
+            }
+        };
+        self.tell(name, instance, run, change);
+    }
+
+    fn try_start(&mut self, name: &Name, instance: u16) -> Result<Process, Obstacle> {
+        let version = self
+            .current(name)
+            .ok_or_else(|| Obstacle::lasting(&rules::run::EXEC, "nothing is to run"))?;
+        if let Some(taken) = ports::first_taken(&version.spec.ports) {
+            let by = taken
+                .by
+                .map_or_else(String::new, |(pid, name)| format!(" by {name} (pid {pid})"));
+            return Err(Obstacle::passing(
+                &rules::run::PORT,
+                format!("port {} is taken{by}", taken.port),
+            ));
+        }
+        let place = self.place(&version, instance)?;
+        self.check_stored(&version, &place)?;
+        let folders = folders::make(&self.settings.state, name, instance, place.ids.as_ref());
+        folders.map_err(|error| Obstacle::disk("its state folder", &error))?;
+        let (stdout, stderr) = self.open_output(name, instance, &place)?;
+        self.open_notify(name, instance, &place)?;
+        let tree = self.tree(name, instance).map_err(|error| {
+            Obstacle::lasting(&rules::run::EXEC, format!("its cgroup: {error}"))
+        })?;
+        let enforced = tree.limit(&place.spec.limits);
+        let cgroup = tree.cgroup().map(Path::to_owned);
+        let words = place.spec.command.clone();
+        let mut launch = self.launch(&place, instance, &words, (stdout, stderr));
+        launch.cgroup = cgroup;
+        launch.limits = enforced.rest.clone();
+        let child = spawn::spawn(launch)
+            .map_err(|error| Obstacle::lasting(&rules::run::EXEC, error.to_string()))?;
+        let mut words = protections::read_back(child.pid);
+        words.extend(enforced.enforced);
+        words.extend(child.missing.iter().map(ToString::to_string));
+        words.extend(enforced.missing);
+        let process = Process {
+            pid: child.pid,
+            start_time: child.identity.start_time,
+        };
+        self.hold(name, instance, Arc::new(child.pidfd), child.pid)
+            .map_err(|error| Obstacle::lasting(&rules::run::EXEC, error.to_string()))?;
+        if let Some(room) = self.room(name, instance) {
+            room.protections = words;
+            room.ids = place.ids;
+        }
+        self.remark(
+            name,
+            instance,
+            &format!(
+                "started {} {} as pid {}",
+                place.spec.bundle, place.spec.version, child.pid
+            ),
+        );
+        Ok(process)
+    }
+
+    pub(super) fn current(&self, name: &Name) -> Option<Version> {
+        self.workflows.get(name)?.state.current.clone()
+    }
+
+    /// Watches over a main process.
+    pub(super) fn hold(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        pidfd: Arc<crate::os::identity::Pidfd>,
+        pid: i32,
+    ) -> io::Result<()> {
+        let token = self
+            .watch
+            .read(pidfd.as_fd(), Source::Exit(name.clone(), instance))?;
+        if let Some(room) = self.room(name, instance) {
+            room.process = Some(Held { pidfd, token, pid });
+            if let Some(tree) = &mut room.tree {
+                tree.set_main(pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where and as whom a version's processes run.
+    pub(super) fn place(&mut self, version: &Version, instance: u16) -> Result<Place, Obstacle> {
+        let spec = version.spec.clone();
+        let ids = self
+            .users
+            .ids(&spec, &self.settings.state)
+            .map_err(|error| Obstacle::user(&error))?;
+        let folders = folders::of(&self.settings.state, &spec.workflow, instance);
+        let bundle = match &spec.install {
+            Some(install) => self.installed_folder(&spec, install).join("tree"),
+            None => spec.store.join("tree"),
+        };
+        let asks = spec
+            .ready
+            .as_ref()
+            .is_some_and(|ready| ready.probe == Probe::Notify);
+        let notify = asks.then(|| self.notify_path(&spec.workflow, instance));
+        Ok(Place {
+            spec,
+            ids,
+            folders,
+            bundle,
+            notify,
+        })
+    }
+
+    /// Whether what is stored is what was signed, and what was installed is what was sealed.
+    fn check_stored(&mut self, version: &Version, place: &Place) -> Result<(), Obstacle> {
+        let changed = |what: String| Obstacle::passing(&rules::run::CHANGED, what);
+        let Some(Preparation::Done(Some(expected))) = place
+            .spec
+            .install
+            .as_ref()
+            .map(|_| version.preparation.clone())
+        else {
+            let checked = self.rehasher.check(&place.spec.store, &place.spec.digest);
+            return checked.map_err(|error| {
+                changed(format!("the stored bundle is not what was signed: {error}"))
+            });
+        };
+        let found = self
+            .rehasher
+            .hash_folder(&place.bundle)
+            .map_err(|error| changed(format!("the installed copy: {error}")))?;
+        if found != expected {
+            return Err(changed(format!(
+                "the installed copy has hash {found}, not {expected}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn open_output(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        place: &Place,
+    ) -> Result<(OwnedFd, OwnedFd), Obstacle> {
+        self.ensure_output(name, instance, place.ids.as_ref(), place.spec.limits.log)
+            .map_err(|error| Obstacle::disk("its output", &error))?;
+        let output = self
+            .room(name, instance)
+            .and_then(|room| room.output.as_ref());
+        let ends = output
+            .ok_or(io::ErrorKind::NotFound.into())
+            .and_then(|output| output.pipes.for_child());
+        ends.map_err(|error| Obstacle::disk("its output", &error))
+    }
+
+    /// Pipes and log of an instance, opened or found open.
+    pub(super) fn ensure_output(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        ids: Option<&Ids>,
+        max: Option<swarm_manifests::units::ByteSize>,
+    ) -> io::Result<()> {
+        if self
+            .room(name, instance)
+            .is_some_and(|room| room.output.is_some())
+        {
+            return Ok(());
+        }
+        let pipes = Pipes::open(&self.pipe_folder(name, instance), ids)?;
+        let log = LogWriter::open(&self.log_folder(name), instance, max)?;
+        let mut tokens = Vec::new();
+        for stream in STREAMS {
+            tokens.push(self.watch.read(
+                pipes.fd(stream),
+                Source::Output(name.clone(), instance, stream),
+            )?);
+        }
+        if let Some(room) = self.room(name, instance) {
+            room.output = Some(Output {
+                pipes,
+                tokens: [tokens[0], tokens[1]],
+                log,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_notify(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        place: &Place,
+    ) -> Result<(), Obstacle> {
+        let Some(path) = &place.notify else {
+            return Ok(());
+        };
+        let bound = NotifySocket::bind(path, place.ids.as_ref()).and_then(|socket| {
+            let token = self
+                .watch
+                .read(socket.fd(), Source::Notify(name.clone(), instance))?;
+            Ok((socket, token))
+        });
+        let bound = bound.map_err(|error| Obstacle::disk("its NOTIFY_SOCKET", &error))?;
+        let old = self
+            .room(name, instance)
+            .and_then(|room| room.notify.replace(bound));
+        if let Some((socket, token)) = old {
+            self.watch.remove(token, socket.fd());
+        }
+        Ok(())
+    }
+
+    /// A launch in this place of some command; limits and cgroup are for the caller to set.
+    pub(super) fn launch(
+        &self,
+        place: &Place,
+        instance: u16,
+        words: &[String],
+        (stdout, stderr): (OwnedFd, OwnedFd),
+    ) -> Launch {
+        let spec = &place.spec;
+        let fill = |text: &str| fill(text, place, instance);
+        let root = match &spec.workdir {
+            Workdir::Bundle(below) => place.bundle.join(below),
+            Workdir::State(below) => place.folders.state.join(below),
+        };
+        let mut write = vec![place.folders.state.clone()];
+        write.extend(place.notify.clone());
+        Launch {
+            profile: Profile::Workflow,
+            argv: words.iter().map(|word| fill(word).into()).collect(),
+            env: self.environment(place, instance),
+            workdir: root,
+            user: place.ids.clone(),
+            stdout,
+            stderr,
+            extra: None,
+            cgroup: None,
+            limits: swarm_manifests::bundle::Limits::default(),
+            sandbox: spec.sandbox.clone(),
+            read: vec![place.bundle.clone()],
+            write,
+            hide: self.hidden(),
+            join: None,
+        }
+    }
+
+    /// What workflows do not see: the box's state, and the folder of the control socket where that is ours alone.
+    fn hidden(&self) -> Vec<PathBuf> {
+        let run = self
+            .settings
+            .control
+            .parent()
+            .filter(|run| run.ends_with("swarm") && !self.settings.state.starts_with(run));
+        std::iter::once(self.settings.state.clone())
+            .chain(run.map(Path::to_owned))
+            .collect()
+    }
+
+    fn environment(&self, place: &Place, instance: u16) -> BTreeMap<OsString, OsString> {
+        let spec = &place.spec;
+        let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
+        let mut set = |name: &str, value: OsString| {
+            env.insert(name.into(), value);
+        };
+        set("PATH", PATH.into());
+        set("LANG", "C.UTF-8".into());
+        set("HOME", place.folders.home.clone().into());
+        set("TMPDIR", place.folders.tmp.clone().into());
+        for (name, value) in &spec.env {
+            set(name, fill(value, place, instance).into());
+        }
+        set("SWARM_BOX", self.settings.box_name.clone().into());
+        set("SWARM_WORKFLOW", spec.workflow.to_string().into());
+        set("SWARM_VERSION", spec.version.clone().into());
+        set("SWARM_INSTANCE", instance.to_string().into());
+        set("SWARM_BUNDLE", place.bundle.clone().into());
+        set("SWARM_STATE", place.folders.state.clone().into());
+        if let Some(path) = &place.notify {
+            set("NOTIFY_SOCKET", path.clone().into());
+        }
+        env
+    }
+
+    pub(super) fn pipe_folder(&self, name: &Name, instance: u16) -> PathBuf {
+        self.settings
+            .state
+            .join("supervisor/pipes")
+            .join(name.as_str())
+            .join(instance.to_string())
+    }
+
+    pub(crate) fn log_folder(&self, name: &Name) -> PathBuf {
+        self.settings
+            .state
+            .join("supervisor/logs")
+            .join(name.as_str())
+    }
+
+    /// Beside the control socket, where paths are short: a socket's path has 108 bytes at most.
+    fn notify_path(&self, name: &Name, instance: u16) -> PathBuf {
+        self.settings
+            .control
+            .with_file_name(format!("notify-{name}-{instance}"))
+    }
+
+    /// The end of a stream's descriptor, for who watches it.
+    pub(super) fn stream_index(stream: Stream) -> usize {
+        usize::from(stream == Stream::Stderr)
+    }
+}
+
+/// The placeholders that only the supervisor knows.
+fn fill(text: &str, place: &Place, instance: u16) -> String {
+    if !text.contains('{') {
+        return text.to_owned();
+    }
+    text.replace("{instance}", &instance.to_string())
+        .replace("{state}", &place.folders.state.to_string_lossy())
+        .replace("{bundle}", &place.bundle.to_string_lossy())
+}

@@ -1,0 +1,143 @@
+//! What the loop waits for: file descriptors with a name for each, and one alarm on the clock that nobody can set. Touches epoll and timerfd.
+
+use crate::{protocol::Stream, time::BootTime};
+use nix::sys::{
+    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    time::TimeSpec,
+    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
+use std::{collections::HashMap, io, os::fd::AsFd, time::Duration};
+use swarm_manifests::name::Name;
+
+/// Which descriptor became ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A signal for us.
+    Signals,
+    /// The agent's socket.
+    Agent,
+    /// The agent's process ended.
+    AgentExit,
+    /// Somebody connects to the control socket.
+    Listener,
+    /// A client of the control socket.
+    Client(u64),
+    /// An instance's main process ended.
+    Exit(Name, u16),
+    /// An instance printed something.
+    Output(Name, u16, Stream),
+    /// A tree became empty, or not.
+    Tree,
+    /// An instance notifies.
+    Notify(Name, u16),
+    /// A side job's process ended, or its socket is ready.
+    Job(u64),
+    /// A thread has finished something.
+    Worker,
+    /// The alarm.
+    Alarm,
+}
+
+/// A watched descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(u64);
+
+pub(super) struct Watch {
+    epoll: Epoll,
+    sources: HashMap<u64, Source>,
+    next: u64,
+    alarm: TimerFd,
+    set: Option<BootTime>,
+}
+
+impl Watch {
+    pub(super) fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let alarm = TimerFd::new(
+            ClockId::CLOCK_BOOTTIME,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )?;
+        epoll.add(&alarm, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        Ok(Self {
+            epoll,
+            sources: HashMap::from([(0, Source::Alarm)]),
+            next: 1,
+            alarm,
+            set: None,
+        })
+    }
+
+    /// Readable.
+    pub(super) fn read(&mut self, fd: impl AsFd, source: Source) -> io::Result<Token> {
+        self.add(fd, EpollFlags::EPOLLIN, source)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        fd: impl AsFd,
+        flags: EpollFlags,
+        source: Source,
+    ) -> io::Result<Token> {
+        let token = self.next;
+        self.epoll.add(fd, EpollEvent::new(flags, token))?;
+        self.next += 1;
+        self.sources.insert(token, source);
+        Ok(Token(token))
+    }
+
+    /// Waits for reading, and for writing too if `write`.
+    pub(super) fn writing(&mut self, token: Token, fd: impl AsFd, write: bool) -> io::Result<()> {
+        let flags = if write {
+            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
+        } else {
+            EpollFlags::EPOLLIN
+        };
+        Ok(self
+            .epoll
+            .modify(fd, &mut EpollEvent::new(flags, token.0))?)
+    }
+
+    /// To be called before the descriptor is closed: a child may hold it open.
+    pub(super) fn remove(&mut self, token: Token, fd: impl AsFd) {
+        self.sources.remove(&token.0);
+        let _ = self.epoll.delete(fd);
+    }
+
+    /// Waits until something is ready or the alarm goes off, which is at `until`.
+    pub(super) fn wait(&mut self, until: Option<BootTime>) -> io::Result<Vec<Source>> {
+        self.set_alarm(until)?;
+        let mut events = [EpollEvent::empty(); 64];
+        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => 0,
+            other => other?,
+        };
+        let ready = events[..count]
+            .iter()
+            .filter_map(|event| self.sources.get(&event.data()).cloned())
+            .collect::<Vec<_>>();
+        if ready.contains(&Source::Alarm) {
+            self.set = None;
+            self.alarm.unset()?;
+        }
+        Ok(ready)
+    }
+
+    fn set_alarm(&mut self, until: Option<BootTime>) -> io::Result<()> {
+        if until == self.set {
+            return Ok(());
+        }
+        match until {
+            // Zero would switch it off.
+            Some(until) => {
+                let at = TimeSpec::from_duration(until.0.max(Duration::from_nanos(1)));
+                self.alarm.set(
+                    Expiration::OneShot(at),
+                    TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+                )?;
+            }
+            None => self.alarm.unset()?,
+        }
+        self.set = until;
+        Ok(())
+    }
+}
