@@ -5,10 +5,15 @@ use crate::{
     id::{Digest, Oid},
     name::Name,
     policy::Ceiling,
-    problem::Problem,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+mod engines;
+mod read;
+
+pub use engines::built_in_engines;
+pub use read::{SHAPE, read};
 
 /// agent.toml as it was written; what is absent has its default where SPEC names one.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,15 +94,4 @@ pub struct Engine {
     pub command: Vec<String>,
     /// Its output's first version-like word becomes the fact `engine.NAME`; none: the engine needs no probe.
     pub version: Option<Vec<String>>,
-}
-
-/// `exec`, `sh`, `node`, `accessor`, `python`, `java`, `beam`.
-pub fn built_in_engines() -> BTreeMap<Name, Engine> {
-    todo!()
-}
-
-/// Reads an agent.toml. Settings come out only where there is no problem.
-pub fn read(file: &str, text: &[u8]) -> (Option<Settings>, Vec<Problem>) {
-    let _ = (file, text);
-    todo!()
 }
