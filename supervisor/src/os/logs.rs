@@ -1,37 +1,107 @@
-//! What an instance prints: bytes come in, lines with their time go to bounded files that people can read with `less`, and come back out.
+//! What an instance prints: bytes come in, lines with their time go to bounded files that people can read with `less`.
+//!
+//! `<dir>/<instance>.log` and, before it, `<instance>.log.1`; a line is `2026-11-23T10:21:34.007Z o text`, where `o` is stdout, `e` stderr
+//! and `s` a remark of ours. The bytes of a line are kept as they were printed. `read` reads them.
 
+pub use super::read::{Position, follow, remove, seek, tail};
+use super::read::{old_path, path};
 use crate::{
-    protocol::{LogLine, Stream},
+    protocol::Stream,
     time::{BootTime, Wall},
 };
 use std::{
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use swarm_manifests::units::ByteSize;
 
-/// The log of one instance, being written.
+/// What `limits.log` is if nobody says.
+pub const DEFAULT_MAX: ByteSize = ByteSize(16 << 20);
+/// The longest piece of a line; longer ones come as several.
+pub const MAX_LINE: usize = 64 << 10;
+/// How long a line waits for its end.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Bytes a second that an instance may log for long, and at once.
+const RATE: u64 = 10 << 20;
+const BURST: u64 = 20 << 20;
+/// The least that a file may hold, however small the limit.
+const MIN_FILE: u64 = 4 << 10;
+
+/// The log of one instance, being written. Small: a thousand of them cost a few hundred KB.
 #[derive(Debug)]
 pub struct LogWriter {
-    dir: PathBuf,
+    path: PathBuf,
+    old: PathBuf,
+    file: File,
+    size: u64,
+    max_file: u64,
+    stdout: Partial,
+    stderr: Partial,
+    budget: Budget,
 }
 
-/// Where a reader has got to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// The file's inode: it keeps it when it is rotated.
-    inode: u64,
-    offset: u64,
+/// A line without its end.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    since: Option<BootTime>,
+}
+
+/// What may still be logged, and what was not.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    filled: BootTime,
+    lost_lines: u64,
+    lost_bytes: u64,
+    /// Since when something is lost and was not told.
+    since: Option<BootTime>,
 }
 
 impl LogWriter {
     /// Opens (or makes) `<dir>/<instance>.log`; all its files together stay below `max` (default 16M).
     pub fn open(dir: &Path, instance: u16, max: Option<ByteSize>) -> io::Result<Self> {
-        let _ = (dir, instance, max);
-        todo!()
+        fs::create_dir_all(dir)?;
+        let path = path(dir, instance);
+        let mut file = open_file(&path)?;
+        let mut size = file.metadata()?.len();
+        if size > 0 {
+            // A line that was cut off by a crash ends here, so that the next one begins on its own.
+            let mut last = [0];
+            file.seek(SeekFrom::Start(size - 1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                file.write_all(b"\n")?;
+                size += 1;
+            }
+        }
+        let max_file = (max.unwrap_or(DEFAULT_MAX).0 / 2).max(MIN_FILE);
+        let budget = Budget {
+            left: BURST,
+            filled: BootTime::default(),
+            lost_lines: 0,
+            lost_bytes: 0,
+            since: None,
+        };
+        let old = old_path(dir, instance);
+        Ok(Self {
+            path,
+            old,
+            file,
+            size,
+            max_file,
+            stdout: Partial::default(),
+            stderr: Partial::default(),
+            budget,
+        })
     }
 
     /// Takes bytes as they were read from a pipe. Each whole line is also given to `see` (for `[ready] log`), without its newline.
+    ///
+    /// An error means that lines could not be written: they are counted as lost, and the next that can be written says so. Go on.
     pub fn feed(
         &mut self,
         stream: Stream,
@@ -40,52 +110,411 @@ impl LogWriter {
         wall: Wall,
         see: &mut dyn FnMut(Stream, &str),
     ) -> io::Result<()> {
-        let _ = (stream, bytes, now, wall, see, &self.dir);
-        todo!()
+        self.budget.refill(now);
+        let mut out = Vec::new();
+        let head = head(wall, stream);
+        let mut partial = std::mem::take(self.partial(stream));
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            partial.bytes.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            self.take_line(&mut out, &head, &partial.bytes, stream, now, see);
+            partial.bytes.clear();
+        }
+        partial.bytes.extend_from_slice(rest);
+        while partial.bytes.len() >= MAX_LINE {
+            let piece: Vec<u8> = partial.bytes.drain(..MAX_LINE).collect();
+            self.take_line(&mut out, &head, &piece, stream, now, see);
+        }
+        if partial.bytes.is_empty() {
+            // Most of the time nothing waits, and then nothing is kept for it.
+            partial = Partial::default();
+        } else {
+            partial.bytes.shrink_to_fit();
+            partial.since = Some(now);
+        }
+        *self.partial(stream) = partial;
+        self.write(&out, now)
     }
 
-    /// A remark of ours.
-    pub fn remark(&mut self, text: &str, wall: Wall) -> io::Result<()> {
-        let _ = (text, wall);
-        todo!()
+    /// A remark of ours; it is never dropped for its rate.
+    pub fn remark(&mut self, text: &str, now: BootTime, wall: Wall) -> io::Result<()> {
+        let mut out = Vec::new();
+        put(
+            &mut out,
+            &head(wall, Stream::Swarm),
+            text.replace('\n', " ").as_bytes(),
+        );
+        self.write(&out, now)
     }
 
-    /// When [`LogWriter::flush`] is due: a line without its end, or a count of what was dropped, waits. None: nothing waits.
+    /// When [`LogWriter::flush`] is due: a line without its end, or a count of what was lost, waits. None: nothing waits.
     pub fn deadline(&self) -> Option<BootTime> {
-        todo!()
+        let waiting = [self.stdout.since, self.stderr.since, self.budget.since];
+        waiting
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|since| since + PATIENCE)
     }
 
     /// Writes what waits: at the deadline, and when the process has ended.
-    pub fn flush(&mut self, now: BootTime, wall: Wall) -> io::Result<()> {
-        let _ = (now, wall);
-        todo!()
+    pub fn flush(
+        &mut self,
+        now: BootTime,
+        wall: Wall,
+        see: &mut dyn FnMut(Stream, &str),
+    ) -> io::Result<()> {
+        self.budget.refill(now);
+        let mut out = Vec::new();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let partial = std::mem::take(self.partial(stream));
+            if !partial.bytes.is_empty() {
+                self.take_line(
+                    &mut out,
+                    &head(wall, stream),
+                    &partial.bytes,
+                    stream,
+                    now,
+                    see,
+                );
+            }
+        }
+        if let Some(text) = self.budget.take_loss() {
+            put(&mut out, &head(wall, Stream::Swarm), text.as_bytes());
+        }
+        self.write(&out, now)
+    }
+
+    fn partial(&mut self, stream: Stream) -> &mut Partial {
+        if stream == Stream::Stdout {
+            &mut self.stdout
+        } else {
+            &mut self.stderr
+        }
+    }
+
+    fn take_line(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: &str,
+        line: &[u8],
+        stream: Stream,
+        now: BootTime,
+        see: &mut dyn FnMut(Stream, &str),
+    ) {
+        let mut rest = line;
+        // A whole line may be longer than a piece, too.
+        loop {
+            let (piece, more) = rest.split_at(rest.len().min(MAX_LINE));
+            see(stream, &String::from_utf8_lossy(piece));
+            if self.budget.takes(head.len() + piece.len() + 1, now) {
+                put(out, head, piece);
+            }
+            rest = more;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Writes whole lines, into the next file where this one is full.
+    fn write(&mut self, lines: &[u8], now: BootTime) -> io::Result<()> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let room =
+                usize::try_from(self.max_file.saturating_sub(self.size)).unwrap_or(usize::MAX);
+            let fits = if rest.len() <= room {
+                rest.len()
+            } else {
+                rest[..room]
+                    .iter()
+                    .rposition(|&byte| byte == b'\n')
+                    .map_or(0, |at| at + 1)
+            };
+            // A line that no file of this size could hold stands alone in one.
+            let alone = || {
+                rest.iter()
+                    .position(|&byte| byte == b'\n')
+                    .map_or(rest.len(), |at| at + 1)
+            };
+            let part = if fits == 0 && self.size == 0 {
+                alone()
+            } else {
+                fits
+            };
+            if let Err(error) = self.write_part(&rest[..part], part == 0) {
+                let lost = rest.iter().filter(|&&byte| byte == b'\n').count();
+                self.budget.lose(lost as u64, rest.len() as u64, now);
+                return Err(error);
+            }
+            rest = &rest[part..];
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self, part: &[u8], is_full: bool) -> io::Result<()> {
+        if is_full {
+            fs::rename(&self.path, &self.old)?;
+            self.file = open_file(&self.path)?;
+            self.size = 0;
+            return Ok(());
+        }
+        self.file.write_all(part)?;
+        self.size += part.len() as u64;
+        Ok(())
     }
 }
 
-/// The newest `lines` lines (all that are kept, where None) not older than `since`, oldest first, and where to go on from.
-pub fn tail(
-    dir: &Path,
-    instance: u16,
-    lines: Option<usize>,
-    since: Option<Wall>,
-) -> io::Result<(Vec<LogLine>, Option<Position>)> {
-    let _ = (dir, instance, lines, since);
-    todo!()
+impl Budget {
+    fn refill(&mut self, now: BootTime) {
+        let gained = now
+            .since(self.filled)
+            .as_micros()
+            .saturating_mul(RATE.into())
+            / 1_000_000;
+        self.left = self
+            .left
+            .saturating_add(u64::try_from(gained).unwrap_or(u64::MAX))
+            .min(BURST);
+        self.filled = now;
+    }
+
+    fn takes(&mut self, size: usize, now: BootTime) -> bool {
+        match self.left.checked_sub(size as u64) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => {
+                self.lose(1, size as u64, now);
+                false
+            }
+        }
+    }
+
+    fn lose(&mut self, lines: u64, bytes: u64, now: BootTime) {
+        self.lost_lines += lines;
+        self.lost_bytes += bytes;
+        self.since.get_or_insert(now);
+    }
+
+    fn take_loss(&mut self) -> Option<String> {
+        self.since.take()?;
+        let (lines, bytes) = (
+            std::mem::take(&mut self.lost_lines),
+            std::mem::take(&mut self.lost_bytes),
+        );
+        Some(format!(
+            "dropped {lines} lines ({bytes} bytes): more than {} MB a second, or the disk is full",
+            RATE >> 20
+        ))
+    }
 }
 
-/// What was written after `from`, at most `limit` lines; asked again for `-f`.
-pub fn follow(
-    dir: &Path,
-    instance: u16,
-    from: Option<Position>,
-    limit: usize,
-) -> io::Result<(Vec<LogLine>, Option<Position>)> {
-    let _ = (dir, instance, from, limit);
-    todo!()
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
-/// Removes every log file of this instance.
-pub fn remove(dir: &Path, instance: u16) -> io::Result<()> {
-    let _ = (dir, instance);
-    todo!()
+fn head(wall: Wall, stream: Stream) -> String {
+    let letter = match stream {
+        Stream::Stdout => 'o',
+        Stream::Stderr => 'e',
+        Stream::Swarm => 's',
+    };
+    format!("{wall} {letter} ")
+}
+
+fn put(out: &mut Vec<u8>, head: &str, text: &[u8]) {
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(text);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::{follow, tail};
+    use super::*;
+
+    const WALL: Wall = Wall(1_795_429_294_007);
+
+    fn at(ms: u64) -> BootTime {
+        BootTime(Duration::from_millis(ms))
+    }
+
+    fn nobody() -> impl FnMut(Stream, &str) {
+        |_, _| {}
+    }
+
+    fn texts(dir: &Path) -> Vec<String> {
+        tail(dir, 0, None, None)
+            .expect("tail")
+            .0
+            .into_iter()
+            .map(|line| line.text)
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_are_cut() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        let mut seen = Vec::new();
+        for part in ["he", "llo\nwor", "ld\n\n"] {
+            log.feed(
+                Stream::Stdout,
+                part.as_bytes(),
+                at(1),
+                WALL,
+                &mut |_, line| seen.push(line.to_owned()),
+            )
+            .expect("fed");
+            log.feed(Stream::Stderr, b"x", at(1), WALL, &mut nobody())
+                .expect("fed");
+        }
+        assert_eq!(seen, ["hello", "world", ""]);
+        assert_eq!(log.deadline(), Some(at(501)));
+        log.flush(at(501), WALL, &mut |_, line| seen.push(line.to_owned()))
+            .expect("flushed");
+        assert_eq!(seen.last().map(String::as_str), Some("xxx"));
+        assert_eq!(log.deadline(), None);
+        let text = fs::read_to_string(dir.path().join("0.log")).expect("the file");
+        assert!(
+            text.starts_with(
+                "2026-11-23T10:21:34.007Z o hello\n2026-11-23T10:21:34.007Z o world\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn files_together_stay_below_the_limit_and_the_newest_is_kept() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, Some(ByteSize(16 << 10))).expect("open");
+        for number in 0..5000 {
+            log.feed(
+                Stream::Stdout,
+                format!("line {number}\n").as_bytes(),
+                at(1),
+                WALL,
+                &mut nobody(),
+            )
+            .expect("fed");
+        }
+        let size: u64 = fs::read_dir(dir.path())
+            .expect("dir")
+            .flatten()
+            .map(|entry| entry.metadata().expect("meta").len())
+            .sum();
+        assert!(size <= 16 << 10, "{size}");
+        let lines = texts(dir.path());
+        assert_eq!(lines.last().map(String::as_str), Some("line 4999"));
+        assert!(lines.len() > 200, "two files' worth: {}", lines.len());
+    }
+
+    #[test]
+    fn a_line_longer_than_a_piece_comes_in_pieces_and_loses_nothing() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        let long = vec![b'a'; 3 * MAX_LINE + 5];
+        log.feed(Stream::Stdout, &long, at(1), WALL, &mut nobody())
+            .expect("fed");
+        log.feed(Stream::Stdout, b"\n", at(1), WALL, &mut nobody())
+            .expect("fed");
+        let lengths: Vec<usize> = texts(dir.path()).iter().map(String::len).collect();
+        assert_eq!(lengths, [MAX_LINE, MAX_LINE, MAX_LINE, 5]);
+    }
+
+    #[test]
+    fn what_comes_too_fast_is_dropped_counted_and_told() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        let block = "0123456789\n".repeat(6000);
+        let fed = 1000;
+        let mut seen = 0_u64;
+        for _ in 0..fed {
+            log.feed(
+                Stream::Stdout,
+                block.as_bytes(),
+                at(1),
+                WALL,
+                &mut |_, _| seen += 1,
+            )
+            .expect("fed");
+        }
+        assert_eq!(
+            seen,
+            fed * 6000,
+            "whoever waits for a line sees all of them"
+        );
+        log.flush(log.deadline().expect("a loss is told"), WALL, &mut nobody())
+            .expect("flushed");
+        let last = texts(dir.path()).pop().expect("a line");
+        assert!(
+            last.starts_with("dropped ") && last.contains(" lines"),
+            "{last}"
+        );
+        log.feed(Stream::Stdout, b"later\n", at(5000), WALL, &mut nobody())
+            .expect("fed");
+        assert_eq!(texts(dir.path()).pop().as_deref(), Some("later"));
+    }
+
+    #[test]
+    fn a_line_cut_off_by_a_crash_does_not_swallow_the_next() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::write(dir.path().join("0.log"), "2026-11-23T10:21:34.007Z o half").expect("written");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        log.feed(Stream::Stdout, b"next\n", at(1), WALL, &mut nobody())
+            .expect("fed");
+        assert_eq!(texts(dir.path()), ["half", "next"]);
+    }
+
+    #[test]
+    fn a_follower_loses_nothing_when_the_file_is_rotated() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, Some(ByteSize(16 << 10))).expect("open");
+        let (mut got, mut from) = (Vec::new(), None);
+        for number in 0..3000 {
+            log.feed(
+                Stream::Stdout,
+                format!("line {number}\n").as_bytes(),
+                at(1),
+                WALL,
+                &mut nobody(),
+            )
+            .expect("fed");
+            if number % 50 == 0 {
+                let (lines, to) = follow(dir.path(), 0, from, 1000).expect("followed");
+                got.extend(lines.into_iter().map(|line| line.text));
+                from = to;
+            }
+        }
+        got.extend(
+            follow(dir.path(), 0, from, 1000)
+                .expect("followed")
+                .0
+                .into_iter()
+                .map(|line| line.text),
+        );
+        let wanted: Vec<String> = (0..3000).map(|number| format!("line {number}")).collect();
+        assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn a_remark_stands_among_the_lines_as_ours() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        log.remark("started\nforged", at(1), WALL).expect("written");
+        let (lines, _) = tail(dir.path(), 0, None, None).expect("tail");
+        assert_eq!(
+            (lines[0].stream, lines[0].text.as_str()),
+            (Stream::Swarm, "started forged")
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //! before it, how it is started and confined, how its tree is owned, what it prints, how it is asked, and what the kernel says of it.
 #![allow(unsafe_code)]
 
+mod cgroup;
 mod child;
 pub mod clock;
 mod confine;
@@ -11,10 +12,12 @@ pub mod identity;
 pub mod indexer;
 pub mod launch;
 pub mod logs;
+mod marks;
 pub mod pipes;
 pub mod ports;
 pub mod probe;
 pub mod protections;
+pub mod read;
 pub mod rehash;
 mod seccomp;
 pub mod spawn;

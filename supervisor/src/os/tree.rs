@@ -1,34 +1,27 @@
 //! The whole process tree of an instance, however it forks, setsids and daemonizes: a cgroup of its own wherever a cgroup2 mount is
 //! writable; otherwise our being its subreaper, its user id, and the mark in its environment.
 
+use super::{cgroup, identity, marks};
 use std::{
     io,
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use swarm_manifests::{bundle::Limits, name::Name};
+
+pub use marks::Marks;
 
 /// Where the trees of this box's workflows are kept. One for a supervisor.
 #[derive(Debug)]
 pub struct Trees {
-    base: Option<PathBuf>,
-}
-
-/// How a tree's processes are known where there is no cgroup.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// An entry of the environment that no other instance has: `SWARM_STATE=/var/lib/swarm/workflows/ramp/0`.
-    pub env: Vec<u8>,
-    /// A user id that nobody else has: of a workflow with one instance.
-    pub uid: Option<u32>,
-    /// The main process, whose descendants belong to it too.
-    pub main: Option<i32>,
+    base: Option<cgroup::Base>,
 }
 
 /// The processes of one instance.
 #[derive(Debug)]
 pub struct Tree {
-    cgroup: Option<PathBuf>,
+    cgroup: Option<cgroup::Group>,
     marks: Marks,
 }
 
@@ -37,7 +30,7 @@ pub struct Tree {
 pub struct Enforced {
     /// `memory limit 256M`, as the kernel gave it back.
     pub enforced: Vec<String>,
-    /// `memory limit 256M not enforced on the tree: no memory controller`.
+    /// `memory limit 256M of each process only: no memory controller`.
     pub missing: Vec<String>,
     /// What the process itself is to be limited to ([`super::launch::Launch::limits`]).
     pub rest: Limits,
@@ -48,7 +41,7 @@ pub struct Enforced {
 #[allow(missing_docs)]
 pub struct Usage {
     pub memory_bytes: u64,
-    pub cpu: std::time::Duration,
+    pub cpu: Duration,
     pub processes: u32,
 }
 
@@ -56,26 +49,68 @@ impl Trees {
     /// Finds the place below which cgroups may be made: `swarm-<8 hex of the state path's hash>`. Without one, becomes the subreaper.
     /// `holder`: the cgroup of the holder unit, where systemd runs.
     pub fn open(state: &Path, holder: Option<&Path>) -> Self {
-        let _ = (state, holder);
-        todo!()
+        let base = cgroup::Base::find(state, holder);
+        if base.is_none() {
+            // Where even this fails, the marks in the environment remain.
+            let _ = identity::become_subreaper();
+        }
+        Self { base }
     }
 
-    /// In words, for `status`: `cgroup v2 /sys/fs/cgroup/unified/swarm-…, without controllers`.
+    /// Without cgroups, whatever the box has: for tests, and for whoever may not.
+    pub fn without_cgroups() -> Self {
+        let _ = identity::become_subreaper();
+        Self { base: None }
+    }
+
+    /// In words, for `status`: `cgroup v2 /sys/fs/cgroup/unified/swarm-0a1b2c3d, without controllers`.
     pub fn describe(&self) -> String {
-        todo!()
+        match &self.base {
+            Some(base) => base.describe(),
+            None => "no cgroup v2 that may be written: processes are found as our descendants, by user and by environment".into(),
+        }
+    }
+
+    /// Whether orphans come to us, to be reaped with [`identity::reap_orphans`].
+    pub fn needs_reaping(&self) -> bool {
+        self.base.is_none()
     }
 
     /// The tree of an instance, its cgroup made if it is not there. Found again by the same names after a restart of ours.
     pub fn tree(&self, workflow: &Name, instance: u16, marks: Marks) -> io::Result<Tree> {
-        let _ = (&self.base, workflow, instance, marks);
-        todo!()
+        self.named(&format!("{workflow}.{instance}"), marks)
+    }
+
+    /// A tree of another kind, that lists nobody: an install's (`ramp.install`), the agent's (`agent`). A name has no slash.
+    pub fn named(&self, name: &str, marks: Marks) -> io::Result<Tree> {
+        let cgroup = self
+            .base
+            .as_ref()
+            .map(|base| base.group(name))
+            .transpose()?;
+        Ok(Tree { cgroup, marks })
+    }
+
+    /// The names of the trees that are there (from former lives too). Empty without cgroups.
+    pub fn names(&self) -> Vec<String> {
+        self.base
+            .as_ref()
+            .map(cgroup::Base::names)
+            .unwrap_or_default()
+    }
+
+    /// Removes our own folder, if no tree is left in it: when the supervisor ends for good.
+    pub fn close(self) {
+        if let Some(base) = self.base {
+            base.remove();
+        }
     }
 }
 
 impl Tree {
     /// For [`super::launch::Launch::cgroup`].
     pub fn cgroup(&self) -> Option<&Path> {
-        self.cgroup.as_deref()
+        self.cgroup.as_ref().map(cgroup::Group::path)
     }
 
     /// The main process, once it is known.
@@ -83,49 +118,90 @@ impl Tree {
         self.marks.main = Some(pid);
     }
 
-    /// Writes the limits where a controller is there, and reads them back.
+    /// Writes the limits where a controller is there, and reads them back. `Enforced::rest` is for the launch.
     pub fn limit(&self, limits: &Limits) -> Enforced {
-        let _ = limits;
-        todo!()
+        cgroup::limit(self.cgroup.as_ref(), limits)
     }
 
     /// Sends a signal to every process of the tree. How many there were.
     pub fn signal(&self, signal: i32) -> io::Result<usize> {
-        todo!("{signal}")
+        let mut sent = 0;
+        for pid in self.pids() {
+            // By pidfd, and looked at again through it: between list and signal a pid may have become another's.
+            let Ok(held) = identity::Pidfd::open(pid) else {
+                continue;
+            };
+            if self.has(pid) && held.signal(signal)? {
+                sent += 1;
+            }
+        }
+        Ok(sent)
     }
 
     /// Kills every process of the tree. Ask [`Tree::is_gone`] afterwards (without a cgroup: kill again until it is).
     pub fn kill(&self) -> io::Result<()> {
-        todo!()
+        match &self.cgroup {
+            Some(group) if group.kill()? => Ok(()),
+            _ => self.kill_each(),
+        }
+    }
+
+    /// Until nothing new turns up: who forks while we look is seen in the next round.
+    fn kill_each(&self) -> io::Result<()> {
+        for _ in 0..16 {
+            if self.signal(libc::SIGKILL)? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether no process is left (zombies do not count).
     pub fn is_gone(&self) -> bool {
-        todo!()
+        match &self.cgroup {
+            Some(group) => !group.is_populated(),
+            None => marks::members(&self.marks).is_empty(),
+        }
     }
 
     /// Becomes `POLLPRI` (epoll: `EPOLLPRI`) whenever the tree becomes empty or populated. None: no cgroup; ask from time to time.
     pub fn events(&self) -> Option<BorrowedFd<'_>> {
-        todo!()
+        self.cgroup.as_ref().map(cgroup::Group::events)
     }
 
     /// The processes, as far as they can be known.
     pub fn pids(&self) -> Vec<i32> {
-        todo!()
+        match &self.cgroup {
+            Some(group) => group.pids(),
+            None => marks::members(&self.marks),
+        }
+    }
+
+    /// Whether this process belongs to it now: for who sends a notification.
+    pub fn has(&self, pid: i32) -> bool {
+        match &self.cgroup {
+            Some(group) => group.has(pid),
+            None => marks::members(&self.marks).contains(&pid),
+        }
     }
 
     /// What the tree uses now.
     pub fn usage(&self) -> Usage {
-        todo!()
+        cgroup::usage(self.cgroup.as_ref(), &self.pids())
     }
 
-    /// Whether the kernel killed one of it for want of memory since the cgroup was made. None: it is not known.
+    /// How many of it the kernel killed for want of memory since the cgroup was made. None: it is not known.
     pub fn oom_kills(&self) -> Option<u64> {
-        todo!()
+        self.cgroup.as_ref()?.oom_kills()
     }
 
     /// Removes the cgroup; the tree must be gone.
     pub fn remove(self) -> io::Result<()> {
-        todo!()
+        self.cgroup.map_or(Ok(()), cgroup::Group::remove)
     }
+}
+
+/// The cgroup of the calling process in the cgroup2 hierarchy, below its mount: for finding the holder's.
+pub fn own_cgroup() -> Option<PathBuf> {
+    cgroup::own()
 }
