@@ -5,7 +5,7 @@ use crate::{
     bounds::Meter,
     conversation::Conversation,
     protocol::{self, Capabilities},
-    url::Url,
+    url::{self, Url},
 };
 use std::{path::PathBuf, time::Duration};
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote as rules};
@@ -45,7 +45,10 @@ impl Remote {
     /// Checks the url (`ssh://`, `https://`, `http://`, `file://`, an absolute path; nothing that begins with a dash, no newline). Connects at the first use.
     pub fn new(url: &str, options: &Options) -> Result<Self, Refusal> {
         let url = Url::parse(url).map_err(|error| {
-            let refusal = Refusal::new(&rules::URL, format!("[repository] url is {error}"));
+            let refusal = Refusal::new(
+                &rules::URL,
+                format!("[repository] url {:?} is {error}", url::shown(url)),
+            );
             match error.hint {
                 Some(hint) => refusal.hint(hint),
                 None => refusal,

@@ -256,7 +256,11 @@ pub fn judge(shown: &str, ended: &Ended) -> Refusal {
             "git-upload-pack over there ended early",
         )
     };
-    Refusal::new(rule, format!("{shown}: {what}: {said}"))
+    let refusal = Refusal::new(rule, format!("{shown}: {what}: {said}"));
+    if says(&["No user exists for uid"]) {
+        return refusal.hint("ssh wants the agent's user to have an entry in /etc/passwd");
+    }
+    refusal
 }
 
 #[cfg(test)]

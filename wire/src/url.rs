@@ -198,6 +198,20 @@ impl fmt::Debug for User {
     }
 }
 
+/// Text that was to be a url, without what could be user and password.
+pub(crate) fn shown(text: &str) -> String {
+    let (scheme, rest) = text
+        .split_once("://")
+        .map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let whole = if scheme.is_empty() {
+        rest.to_owned()
+    } else {
+        format!("{scheme}://{rest}")
+    };
+    whole.chars().take(80).collect()
+}
+
 fn not_a_url(text: &str) -> UrlError {
     let scp = text.split_once(':').filter(|(host, path)| {
         !path.is_empty()
@@ -366,6 +380,13 @@ mod tests {
         ] {
             assert!(Url::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_url_that_is_refused_is_shown_without_its_password() {
+        assert_eq!(shown("http://user:p@ss@host/path"), "http://host/path");
+        assert_eq!(shown("u:secret@host:path"), "host:path");
+        assert_eq!(shown("-oProxyCommand=x"), "-oProxyCommand=x");
     }
 
     #[test]

@@ -2,8 +2,8 @@ use crate::{
     support::{sshd::Sshd, wait_until},
     world::{World, rule},
 };
-use std::fs;
-use swarm_wire::remote::{Options, Remote};
+use std::{fs, time::Duration};
+use swarm_wire::remote::{Bounds, Options, Remote};
 
 fn options(sshd: &Sshd) -> Options {
     Options {
@@ -65,10 +65,7 @@ async fn later_sessions_share_one_connection_and_nothing_is_left() {
     drop(remote);
     let mark = run_dir.display().to_string();
     wait_until("the master is gone", || {
-        let lines = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("cmdline")).ok());
-        !lines.into_iter().any(|line| line.contains(&mark))
+        !command_lines().any(|line| line.contains(&mark))
     });
     assert_eq!(fs::read_dir(&run_dir).unwrap().count(), 0);
 }
@@ -138,4 +135,40 @@ async fn no_repository_and_no_server_are_unreachable() {
             .await,
     );
     assert!(id == "S-GIT-01" && text.contains("refused"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_or_never_stops_complaining_is_cut_and_nothing_is_left() {
+    for command in ["exec cat >/dev/null", "exec yes >&2"] {
+        let world = World::new();
+        let sshd = Sshd::forced(world.dir.path(), command);
+        let bounds = Bounds {
+            bytes: 1 << 20,
+            time: Duration::from_secs(3),
+            idle: Duration::from_secs(2),
+        };
+        let mut remote = remote(&world, &sshd, &options(&sshd)).look_within(bounds);
+        let (id, text) = rule(remote.look("main").await);
+        assert!(
+            id == "S-GIT-01" && (text.contains("sent nothing") || text.contains("not done")),
+            "{text}"
+        );
+        let mark = sshd.known_hosts.display().to_string();
+        wait_until("ssh is gone", || {
+            !command_lines().any(|line| line.contains(&mark))
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_talks_before_it_serves_is_told_apart() {
+    let world = World::new();
+    let sshd = Sshd::forced(world.dir.path(), "exec yes Welcome");
+    let (id, text) = rule(remote(&world, &sshd, &options(&sshd)).look("main").await);
+    assert!(id == "S-GIT-03" && text.contains("Welc"), "{text}");
+}
+
+fn command_lines() -> impl Iterator<Item = String> {
+    let processes = fs::read_dir("/proc").unwrap();
+    processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("cmdline")).ok())
 }

@@ -22,19 +22,35 @@ pub struct Sshd {
 impl Sshd {
     /// Starts it. Without `protocol` it does not accept `GIT_PROTOCOL`, as sshd comes.
     pub fn start(dir: &Path, protocol: bool) -> Self {
-        let dir = dir.join(if protocol { "sshd" } else { "sshd-plain" });
-        fs::create_dir_all(&dir).unwrap();
+        let extra = if protocol {
+            "AcceptEnv GIT_PROTOCOL"
+        } else {
+            ""
+        };
+        Self::configured(
+            &dir.join(if protocol { "sshd" } else { "sshd-plain" }),
+            extra,
+        )
+    }
+
+    /// Starts one that runs this command, whatever it is asked for.
+    pub fn forced(dir: &Path, command: &str) -> Self {
+        Self::configured(&dir.join("sshd-forced"), &format!("ForceCommand {command}"))
+    }
+
+    fn configured(dir: &Path, extra: &str) -> Self {
+        fs::create_dir_all(dir).unwrap();
         // sshd started by root insists on this one.
         drop(fs::create_dir_all("/run/sshd"));
         for name in ["host", "key"] {
             run(Command::new("ssh-keygen")
-                .current_dir(&dir)
+                .current_dir(dir)
                 .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", name]));
         }
         let user = run(Command::new("id").arg("-un"));
         for _ in 0..5 {
             let port = free_port();
-            fs::write(dir.join("sshd_config"), config(&dir, port, protocol)).unwrap();
+            fs::write(dir.join("sshd_config"), config(dir, port, extra)).unwrap();
             let log = fs::File::create(dir.join("log")).unwrap();
             let mut sshd = Server::start(
                 Command::new("/usr/sbin/sshd")
@@ -84,16 +100,11 @@ impl Sshd {
     }
 }
 
-fn config(dir: &Path, port: u16, protocol: bool) -> String {
+fn config(dir: &Path, port: u16, extra: &str) -> String {
     let dir = dir.display();
     let path = std::env::var("PATH").unwrap();
-    let accept = if protocol {
-        "AcceptEnv GIT_PROTOCOL"
-    } else {
-        ""
-    };
     format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/key.pub\nPidFile none\nStrictModes no\nUsePAM no\n\
-         PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nLogLevel VERBOSE\nSetEnv PATH={path}\n{accept}\n"
+         PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nLogLevel VERBOSE\nSetEnv PATH={path}\n{extra}\n"
     )
 }
