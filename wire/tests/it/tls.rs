@@ -147,3 +147,12 @@ async fn an_expired_certificate_is_refused_even_if_it_is_the_ca() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn another_self_signed_certificate_of_the_same_name_is_refused() {
+    let (world, elsewhere) = (World::new(), World::new());
+    let known = Nginx::self_signed(world.dir.path());
+    let impostor = Nginx::self_signed(elsewhere.dir.path());
+    let mut remote = remote(&format!("{}/git/deploy.git", impostor.origin), &known);
+    assert_eq!(rule(remote.look("main").await).0, "S-GIT-06");
+}
