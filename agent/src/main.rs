@@ -1,2 +1,24 @@
-//! .
-fn main() {}
+//! `swarm-agent`: one binary, three roles, and the commands that people type.
+
+use clap::Parser;
+use std::{path::PathBuf, process::ExitCode};
+use swarm_agent::{cli::Cli, commands};
+
+fn main() -> ExitCode {
+    let outcome = match std::env::var("SWARM_ROLE").as_deref() {
+        Ok("agent") => {
+            let config = Cli::parse().config;
+            swarm_agent::daemon::run(&config.unwrap_or_else(|| PathBuf::from("/etc/swarm/agent.toml")))
+        }
+        Ok("indexer") => swarm_agent::indexer::run(),
+        Ok("demo-git-server") => commands::serve_demo_git(),
+        _ => return commands::dispatch(Cli::parse()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("swarm-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

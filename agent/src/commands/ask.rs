@@ -1,0 +1,94 @@
+//! Asking the supervisor of this box over its control socket.
+
+use super::{Context, Failure, Outcome};
+use serde_json::Value;
+use std::path::PathBuf;
+use swarm_manifests::{settings::{self, Settings}, status::Row};
+use swarm_supervisor::{client::{self, ClientError}, protocol::{Request, Response}};
+
+/// Reads the box's configuration; exit code 2 where it was named and is wrong.
+pub fn settings(context: &Context) -> Result<Settings, Failure> {
+    let path = context.config.display().to_string();
+    let bytes = std::fs::read(&context.config).map_err(|error| {
+        Failure::with(2, format!("{path}: {error}")).hint("name the box's configuration with --config FILE or $SWARM_CONFIG")
+    })?;
+    let (settings, problems) = settings::read(&path, &bytes);
+    settings.ok_or_else(|| {
+        crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
+        Failure::with(2, format!("{path}: {} to mend", if problems.len() == 1 { "a problem".into() } else { format!("{} problems", problems.len()) }))
+    })
+}
+
+/// Where the control socket lies: as the configuration says, or the default of the user who asks.
+pub fn control_path(context: &Context) -> Result<PathBuf, Failure> {
+    if !context.config_was_named && !context.config.exists() {
+        return default_control();
+    }
+    settings(context)?.control.map_or_else(default_control, Ok)
+}
+
+/// `/run/swarm/control.sock` for root, below `$XDG_RUNTIME_DIR` for anybody else (SPEC §6).
+pub fn default_control() -> Result<PathBuf, Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/run/swarm/control.sock".into());
+    }
+    let below = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+    let below = below.ok_or_else(|| Failure::with(2, "there is no $XDG_RUNTIME_DIR for the control socket").hint("set control = \"…\" in agent.toml"))?;
+    Ok(PathBuf::from(below).join("swarm/control.sock"))
+}
+
+/// Asks, and hands each answer to `take` until the last; gives the exit code.
+pub fn each(context: &Context, request: &Request, mut take: impl FnMut(Response) -> anyhow::Result<()>) -> Outcome {
+    for response in client::connect(&control_path(context)?)?.send(request)? {
+        match response? {
+            Response::Done { exit, message } => {
+                if let Some(message) = message {
+                    eprintln!("{}", super::text::shown(&message));
+                }
+                return Ok(exit);
+            }
+            Response::Failed { exit, message, hint } => return Err(Failure { exit, message, hint }),
+            other => take(other)?,
+        }
+    }
+    Err(Failure::with(5, "the agent ended before it answered"))
+}
+
+/// Asks for something to be done.
+pub fn done(context: &Context, request: &Request) -> Outcome {
+    let exit = each(context, request, |_| Ok(()))?;
+    if context.json {
+        println!("{}", serde_json::json!({"exit": exit}));
+    }
+    Ok(exit)
+}
+
+/// Asks for rows.
+pub fn rows(context: &Context, request: &Request) -> Result<Vec<Row>, Failure> {
+    let mut all = Vec::new();
+    each(context, request, |response| {
+        if let Response::Rows(rows) = response {
+            all.extend(rows);
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Asks for one document.
+pub fn body(context: &Context, request: &Request) -> Result<(u8, Value), Failure> {
+    let mut found = Value::Null;
+    let exit = each(context, request, |response| {
+        if let Response::Body(body) = response {
+            found = body;
+        }
+        Ok(())
+    })?;
+    Ok((exit, found))
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::with(error.exit(), error.to_string())
+    }
+}

@@ -1,0 +1,61 @@
+//! `check-config`: the effective configuration, or everything that is wrong with it.
+
+use super::{Context, Failure, Outcome};
+use crate::settings::Config;
+use std::fs;
+use swarm_manifests::{settings, units::format_duration};
+
+/// Prints what holds, defaults included; exit code 1 where something is wrong.
+pub fn check_config(context: &Context) -> Outcome {
+    let path = context.config.display().to_string();
+    let bytes = fs::read(&context.config)
+        .map_err(|error| Failure::failed(format!("{path}: {error}")).hint("name the file with --config FILE or $SWARM_CONFIG"))?;
+    let (settings, problems) = settings::read(&path, &bytes);
+    if !problems.is_empty() {
+        if context.json {
+            println!("{}", serde_json::to_string_pretty(&problems).map_err(anyhow::Error::from)?);
+        } else {
+            crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
+        }
+        return Ok(1);
+    }
+    drop(settings);
+    let config = Config::load(&context.config)?;
+    let settings = &config.settings;
+    let control = super::ask::control_path(context)?;
+    let repository = settings.repository.as_ref();
+    let body = serde_json::json!({
+        "file": path,
+        "box": config.name,
+        "labels": settings.labels,
+        "location": settings.location,
+        "state": settings.state,
+        "control": control,
+        "repository": repository.map(|r| serde_json::json!({
+            "url": r.urls.iter().map(|url| shown(url)).collect::<Vec<_>>(),
+            "branch": r.branch,
+            "poll": format_duration(r.poll),
+            "credentials-file": r.credentials_file,
+            "known-hosts": r.known_hosts,
+            "identity-file": r.identity_file,
+            "ca": r.ca,
+        })),
+        "trust": settings.trust.as_ref().map(|t| serde_json::json!({
+            "introduction": t.introduction, "policy-sha256": t.policy.hex(), "position": t.position,
+        })),
+        "map": settings.map.as_ref().map(|m| serde_json::json!({"url": m.url, "ca": m.ca, "token-file": m.token_file})),
+        "webhook": settings.webhook.as_ref().map(|w| serde_json::json!({"listen": w.listen, "secret-file": w.secret_file})),
+        "metrics": settings.metrics,
+        "ceiling": settings.ceiling,
+        "engines": config.engines,
+        "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},
+        "keep-state": format_duration(settings.keep_state),
+    });
+    println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+    Ok(0)
+}
+
+/// A url without user and password.
+fn shown(url: &str) -> String {
+    swarm_wire::remote::Remote::new(url, &swarm_wire::remote::Options::default()).map_or_else(|refusal| refusal.reason, |remote| remote.shown_url().to_string())
+}

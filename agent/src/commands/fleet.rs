@@ -1,0 +1,119 @@
+//! The same questions, asked of the map (`--map`, `--box`, `--where`).
+
+use super::{ask, Context, Failure};
+use crate::cli::Fleet;
+use serde_json::Value;
+use std::time::Duration;
+use swarm_manifests::status::Row;
+use swarm_wire::http::{self, Bytes, Method, StatusCode};
+
+/// The largest page that is read, in bytes.
+const MAX_PAGE: usize = 64 << 20;
+
+/// What can be done only here, until requests travel through the map.
+pub fn only_here(narrowed: &Fleet, what: &str) -> Result<(), Failure> {
+    if narrowed.is_asked_for() {
+        return Err(Failure::not_built(&format!("{what} through the map")).hint(format!("run swarm-agent {what} on the box itself")));
+    }
+    Ok(())
+}
+
+/// The rows of the fleet.
+pub fn rows(context: &Context, narrowed: &Fleet) -> Result<Vec<Row>, Failure> {
+    let boxes = boxes(context, narrowed)?;
+    let map = Map::of(context, narrowed)?;
+    let mut rows = Vec::new();
+    for one in boxes.as_array().into_iter().flatten() {
+        let Some(name) = one.get("box").and_then(Value::as_str) else { continue };
+        let body = map.get(&format!("/v1/boxes/{name}"))?;
+        let found = body.get("rows").cloned().unwrap_or_default();
+        rows.extend(serde_json::from_value::<Vec<Row>>(found).map_err(anyhow::Error::from)?);
+    }
+    Ok(rows)
+}
+
+/// The boxes of the fleet, as the map sees them.
+pub fn boxes(context: &Context, narrowed: &Fleet) -> Result<Value, Failure> {
+    let map = Map::of(context, narrowed)?;
+    if let Some(name) = &narrowed.only {
+        return map.get(&format!("/v1/boxes/{}", encoded(name))).map(|one| Value::Array(vec![one]));
+    }
+    map.all("/v1/boxes", narrowed.selector.as_deref().map(|text| ("where", text)))
+}
+
+/// One workflow of the fleet.
+pub fn workflow(context: &Context, name: &str, narrowed: &Fleet) -> Result<Value, Failure> {
+    Map::of(context, narrowed)?.get(&format!("/v1/workflows/{}", encoded(name)))
+}
+
+/// The audit.
+pub fn audit(context: &Context, workflow: Option<&str>, narrowed: &Fleet) -> Result<Value, Failure> {
+    let map = Map::of(context, narrowed)?;
+    map.all("/v1/audit", workflow.map(|name| ("workflow", name)).or(narrowed.only.as_deref().map(|name| ("box", name))))
+}
+
+struct Map {
+    url: String,
+    ca: Option<std::path::PathBuf>,
+}
+
+impl Map {
+    /// `--map=URL`, else `[map] url`, else `$SWARM_MAP`.
+    fn of(context: &Context, narrowed: &Fleet) -> Result<Self, Failure> {
+        if let Some(url) = narrowed.map.clone().filter(|url| !url.is_empty()) {
+            return Ok(Self { url, ca: None });
+        }
+        if (context.config_was_named || context.config.exists()) && let Some(map) = ask::settings(context)?.map {
+            return Ok(Self { url: map.url, ca: map.ca });
+        }
+        let url = std::env::var("SWARM_MAP").map_err(|_| Failure::with(2, "no map is known").hint("say --map=URL, or set [map] url in agent.toml, or $SWARM_MAP"))?;
+        Ok(Self { url, ca: None })
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Failure> {
+        let unreachable = |error: String| Failure::with(5, format!("the map {} cannot be reached: {error}", self.url));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(async {
+            let mut client = http::Client::new(&self.url, self.ca.as_deref()).map_err(|error| unreachable(error.to_string()))?;
+            client.request(Method::GET, path, &[], Bytes::new(), MAX_PAGE, Duration::from_secs(30)).await.map_err(|error| unreachable(error.to_string()))
+        })?;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status == StatusCode::OK {
+            return Ok(body);
+        }
+        let detail = body.get("detail").or_else(|| body.get("title")).and_then(Value::as_str).unwrap_or("no reason given");
+        let exit = match answer.status.as_u16() {
+            401 | 403 => 4,
+            404 => 3,
+            _ => 1,
+        };
+        Err(Failure::with(exit, format!("the map {} answered {}: {detail}", self.url, answer.status)))
+    }
+
+    /// Every page of a list.
+    fn all(&self, path: &str, filter: Option<(&str, &str)>) -> Result<Value, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = Vec::new();
+            query.extend(filter.map(|(key, value)| format!("{key}={}", encoded(value))));
+            query.extend(cursor.as_deref().map(|cursor| format!("cursor={}", encoded(cursor))));
+            let separator = if query.is_empty() { "" } else { "?" };
+            let mut page = self.get(&format!("{path}{separator}{}", query.join("&")))?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => cursor = Some(next.to_string()),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+}
+
+/// Percent-encoded for a path or a query.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}

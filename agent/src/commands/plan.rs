@@ -1,0 +1,23 @@
+//! `plan`: what a sync would do, without doing it.
+
+use super::{ask, table, text, Context, Outcome};
+use serde_json::Value;
+use swarm_supervisor::protocol::{Query, Request};
+
+/// Prints a line an action.
+pub fn plan(context: &Context) -> Outcome {
+    let (exit, body) = ask::body(context, &Request::Ask(Query::Plan))?;
+    if context.json {
+        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        return Ok(exit);
+    }
+    let actions = body.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if actions.is_empty() {
+        eprintln!("Nothing would change.");
+        return Ok(exit);
+    }
+    let cell = |action: &Value, key: &str| action.get(key).and_then(Value::as_str).unwrap_or("-").to_string();
+    let rows: Vec<Vec<String>> = actions.iter().map(|action| ["action", "workflow", "version", "reason"].map(|key| cell(action, key)).to_vec()).collect();
+    print!("{}", table::table(&["ACTION", "WORKFLOW", "VERSION", "REASON"], &rows, text::width()));
+    Ok(exit)
+}

@@ -1,0 +1,39 @@
+//! `run`: the agent in the foreground. This process becomes the supervisor; it starts the agent proper as its child.
+
+use super::{Context, Failure, Outcome, ask};
+use crate::settings::Config;
+use std::{collections::BTreeMap, ffi::OsString};
+use swarm_supervisor::settings::{Agent, OnExit, Settings};
+
+/// Runs until it is told to end.
+pub fn run(context: &Context, stop_workflows: bool) -> Outcome {
+    ask::settings(context)?;
+    let config = Config::load(&context.config)?;
+    let stop = stop_workflows || std::env::var_os("SWARM_ON_EXIT").is_some_and(|word| word == "stop");
+    let settings = supervised(context, &config, if stop { OnExit::Stop } else { OnExit::Leave })?;
+    swarm_supervisor::run::run(settings).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(0)
+}
+
+/// What the supervisor has to know of this box.
+fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Settings, Failure> {
+    let settings = &config.settings;
+    let file = context.config.canonicalize()?;
+    let argv: [OsString; 4] = ["/proc/self/exe".into(), "run".into(), "--config".into(), file.into()];
+    // The environment that the agent may see; everything else of ours stays here.
+    let kept = ["PATH", "LANG", "TZ", "RUST_LOG", "SWARM_LOCAL", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "HOME"];
+    let env: BTreeMap<OsString, OsString> = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
+    Ok(Settings {
+        box_name: config.name.to_string(),
+        state: settings.state.clone(),
+        control: ask::control_path(context)?,
+        ceiling: settings.ceiling.clone(),
+        switch_users: settings.switch_users && rustix::process::geteuid().is_root(),
+        users: settings.users,
+        agent_user: settings.agent_user.clone(),
+        keep_state: settings.keep_state,
+        on_exit,
+        agent: Agent::Command { argv: argv.into(), env },
+        holder: None,
+    })
+}

@@ -1,0 +1,69 @@
+//! `status`: this box, or the boxes of the fleet.
+
+use super::{ask, fleet, text, Context, Outcome};
+use crate::cli::Fleet;
+use serde_json::Value;
+use swarm_supervisor::protocol::{Query, Request};
+
+/// Prints it.
+pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
+    let (exit, body) = if narrowed.is_asked_for() {
+        (0, fleet::boxes(context, narrowed)?)
+    } else {
+        ask::body(context, &Request::Ask(Query::Status))?
+    };
+    if context.json {
+        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        return Ok(exit);
+    }
+    match &body {
+        Value::Array(boxes) => boxes.iter().for_each(|one| print!("{}\n", outline(one, 0))),
+        one => print!("{}", outline(one, 0)),
+    }
+    Ok(exit)
+}
+
+/// A value as indented `key: value` lines; what is null or empty is left out.
+fn outline(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let mut out = String::new();
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let key = text::one_line(key);
+                match value {
+                    Value::Null => {}
+                    Value::Object(inner) if inner.is_empty() => {}
+                    Value::Array(inner) if inner.is_empty() => {}
+                    Value::Object(_) | Value::Array(_) => out += &format!("{indent}{key}:\n{}", outline(value, depth + 1)),
+                    plain => out += &format!("{indent}{key}: {}\n", scalar(plain)),
+                }
+            }
+        }
+        Value::Array(list) => {
+            for item in list {
+                match item {
+                    Value::Object(_) => out += &format!("{indent}-\n{}", outline(item, depth + 1)),
+                    plain => out += &format!("{indent}- {}\n", scalar(plain)),
+                }
+            }
+        }
+        plain => out += &format!("{indent}{}\n", scalar(plain)),
+    }
+    out
+}
+
+fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), text::one_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_and_empty_lists_are_left_out() {
+        let body = serde_json::json!({"box": "b", "map": null, "warnings": [], "facts": {"os": "linux"}, "refusals": [{"rule": "S"}, "x"]});
+        assert_eq!(outline(&body, 0), "box: b\nfacts:\n  os: linux\nrefusals:\n  -\n    rule: S\n  - x\n");
+    }
+}
