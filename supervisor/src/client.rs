@@ -31,6 +31,16 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotRunning(_) => Some("start it with: swarm-agent run, or: systemctl start swarm-agent"),
+            Self::NotAllowed(_) => Some("root and members of the group swarm-operators may"),
+            Self::Ended => Some("it is started again by itself where systemd runs it; try again"),
+            Self::Socket { .. } | Self::Frame(_) => None,
+        }
+    }
+
     /// The exit code for it.
     pub fn exit(&self) -> u8 {
         match self {
@@ -46,93 +56,61 @@ impl ClientError {
 pub struct Connection {
     stream: UnixStream,
     path: String,
-}
-
-/// The responses to a request; the last one is `Done` or `Failed`.
-#[derive(Debug)]
-pub struct Responses {
-    stream: UnixStream,
-    path: String,
     decoder: Decoder,
-    over: bool,
+    buffer: Vec<u8>,
 }
 
 /// Connects to the control socket at `path`.
 pub fn connect(path: &Path) -> Result<Connection, ClientError> {
     let shown = path.display().to_string();
     match UnixStream::connect(path) {
-        Ok(stream) => Ok(Connection {
-            stream,
-            path: shown,
-        }),
+        Ok(stream) => Ok(Connection { stream, path: shown, decoder: Decoder::new(), buffer: vec![0; 64 << 10] }),
         Err(error) => Err(match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning(shown)
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(shown),
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed(shown),
-            _ => ClientError::Socket {
-                path: shown,
-                source: error,
-            },
+            _ => ClientError::Socket { path: shown, source: error },
         }),
     }
 }
 
 impl Connection {
     /// Sends the request.
-    pub fn send(mut self, request: &Request) -> Result<Responses, ClientError> {
-        self.stream
-            .write_all(&encode(request))
-            .map_err(|source| ClientError::Socket {
-                path: self.path.clone(),
-                source,
-            })?;
-        Ok(Responses {
-            stream: self.stream,
-            path: self.path,
-            decoder: Decoder::new(),
-            over: false,
-        })
+    pub fn send(&mut self, request: &Request) -> Result<(), ClientError> {
+        match self.stream.write_all(&encode(request)) {
+            // It may have said why before it hung up.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(source) => Err(ClientError::Socket { path: self.path.clone(), source }),
+            Ok(()) => Ok(()),
+        }
     }
-}
 
-impl Responses {
-    fn read(&mut self) -> Result<Response, ClientError> {
-        let mut buffer = vec![0; 64 << 10];
+    /// The next response; the last one is `Done` or `Failed`.
+    pub fn receive(&mut self) -> Result<Response, ClientError> {
         loop {
             if let Some(response) = self.decoder.next_frame()? {
                 return Ok(response);
             }
-            match self.stream.read(&mut buffer) {
+            match self.stream.read(&mut self.buffer) {
                 Ok(0) => return Err(ClientError::Ended),
-                Ok(count) => self.decoder.push(&buffer[..count]),
+                Ok(count) => self.decoder.push(&self.buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(ClientError::Ended);
-                }
-                Err(source) => {
-                    return Err(ClientError::Socket {
-                        path: self.path.clone(),
-                        source,
-                    });
-                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(ClientError::Ended),
+                Err(source) => return Err(ClientError::Socket { path: self.path.clone(), source }),
             }
         }
     }
-}
 
-impl Iterator for Responses {
-    type Item = Result<Response, ClientError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
+    /// Every response to a request, up to the last.
+    pub fn ask(mut self, request: &Request) -> Result<Vec<Response>, ClientError> {
+        self.send(request)?;
+        let mut responses = Vec::new();
+        loop {
+            let response = self.receive()?;
+            let last = matches!(response, Response::Done { .. } | Response::Failed { .. });
+            responses.push(response);
+            if last {
+                return Ok(responses);
+            }
         }
-        let response = self.read();
-        self.over = !matches!(
-            response,
-            Ok(Response::Rows(_) | Response::Log(_) | Response::Record(_) | Response::Body(_))
-        );
-        Some(response)
     }
 }

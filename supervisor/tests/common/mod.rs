@@ -1,0 +1,316 @@
+//! A world for tests: a folder, the supervisor as a process of its own, and ourselves as its agent.
+#![allow(dead_code, clippy::expect_used)]
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+use swarm_manifests::{
+    bundle::{Limits, Sandbox, Stop, Workdir},
+    id::Digest,
+    lock::{Entry, Kind, Lock},
+    manifest::{Mode, OnLimit, Restart},
+    status::{Row, State},
+};
+use swarm_supervisor::{
+    client,
+    protocol::{Decoder, FromAgent, LogLine, Origin, Request, Response, RunSpec, ToAgent, encode},
+};
+
+/// Everything takes far less; a machine under load takes longer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub folder: tempfile::TempDir,
+    supervisor: Option<Child>,
+    listener: UnixListener,
+    agent: Option<UnixStream>,
+    decoder: Decoder,
+    /// Every message that the supervisor sent.
+    pub heard: Vec<ToAgent>,
+    stop: bool,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("passable");
+        let listener = UnixListener::bind(folder.path().join("agent.sock")).expect("a socket");
+        let mut world = Self {
+            folder,
+            supervisor: None,
+            listener,
+            agent: None,
+            decoder: Decoder::new(),
+            heard: Vec::new(),
+            stop: true,
+        };
+        world.start();
+        world
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Starts the supervisor and waits for its Hello.
+    pub fn start(&mut self) {
+        let mut program = std::env::current_exe().expect("ourselves");
+        program.pop();
+        program.pop();
+        let program = program.join("examples/supervise");
+        let mut command = Command::new(program);
+        command
+            .arg(self.state())
+            .arg(self.control())
+            .arg(self.folder.path().join("agent.sock"));
+        if self.stop {
+            command.arg("--stop");
+        }
+        self.supervisor = Some(
+            command
+                .spawn()
+                .expect("the supervisor's example is built with the tests"),
+        );
+        let (agent, _) = self.listener.accept().expect("it connects");
+        agent
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("a timeout");
+        self.agent = Some(agent);
+        self.decoder = Decoder::new();
+        let heard = self.heard.len();
+        self.until("Hello", |world| {
+            world.heard[heard..]
+                .iter()
+                .any(|m| matches!(m, ToAgent::Hello { .. }))
+                .then_some(())
+        });
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.supervisor
+            .as_ref()
+            .expect("it runs")
+            .id()
+            .cast_signed()
+    }
+
+    /// `kill -9`, and nobody is left to wait for it.
+    pub fn crash(&mut self) {
+        let mut supervisor = self.supervisor.take().expect("it runs");
+        supervisor.kill().expect("kill -9");
+        supervisor.wait().expect("wait");
+        self.agent = None;
+    }
+
+    /// SIGTERM, to the end.
+    pub fn end(&mut self) {
+        let Some(mut supervisor) = self.supervisor.take() else {
+            return;
+        };
+        let _ = kill(
+            Pid::from_raw(supervisor.id().cast_signed()),
+            Signal::SIGTERM,
+        );
+        let _ = supervisor.wait();
+        self.agent = None;
+    }
+
+    pub fn control(&self) -> PathBuf {
+        self.folder.path().join("run/control.sock")
+    }
+
+    pub fn tell(&mut self, message: &FromAgent) {
+        self.agent
+            .as_mut()
+            .expect("connected")
+            .write_all(&encode(message))
+            .expect("it listens");
+    }
+
+    pub fn put(&mut self, spec: &RunSpec) {
+        self.tell(&FromAgent::Put(Box::new(spec.clone())));
+        let revision = spec.revision;
+        self.until("the put is known", |world| {
+            world
+                .heard
+                .iter()
+                .any(|message| match message {
+                    ToAgent::Changed(actual) => {
+                        actual.revision == Some(revision) || actual.successor == Some(revision)
+                    }
+                    _ => false,
+                })
+                .then_some(())
+        });
+    }
+
+    pub fn ask(&self, request: &Request) -> Vec<Response> {
+        client::connect(&self.control())
+            .and_then(|connection| connection.ask(request))
+            .expect("an answer")
+    }
+
+    pub fn rows(&self) -> Vec<Row> {
+        self.ask(&Request::List)
+            .into_iter()
+            .find_map(|response| match response {
+                Response::Rows(rows) => Some(rows),
+                _ => None,
+            })
+            .expect("rows")
+    }
+
+    pub fn log(&self, workflow: &str) -> Vec<String> {
+        let request = Request::Logs {
+            workflow: workflow.into(),
+            follow: false,
+            lines: None,
+            since_unix_ms: None,
+        };
+        self.ask(&request)
+            .into_iter()
+            .filter_map(|response| match response {
+                Response::Log(LogLine { text, stream, .. })
+                    if stream != swarm_supervisor::protocol::Stream::Swarm =>
+                {
+                    Some(text)
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The only row of a workflow, once it is in this state.
+    pub fn reaches(&mut self, workflow: &str, state: State) -> Row {
+        self.until(&format!("{workflow} is {}", state.as_str()), |world| {
+            world
+                .rows()
+                .into_iter()
+                .find(|row| row.workflow == workflow && row.state == state)
+        })
+    }
+
+    pub fn until<T>(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            self.listen();
+            if let Some(value) = condition(self) {
+                return value;
+            }
+            assert!(
+                begun.elapsed() < LIMIT,
+                "it did not come to pass: {what}; {:#?}",
+                self.rows()
+            );
+        }
+    }
+
+    /// Takes what the supervisor says, for a moment at most.
+    fn listen(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        let mut buffer = [0; 64 << 10];
+        if let Ok(count) = agent.read(&mut buffer) {
+            self.decoder.push(&buffer[..count]);
+        }
+        while let Some(message) = self.decoder.next_frame().expect("frames") {
+            self.heard.push(message);
+        }
+    }
+
+    /// A stored bundle with one shell script, and a spec that runs it.
+    pub fn script(&self, workflow: &str, mode: Mode, script: &str) -> RunSpec {
+        let digest = self.store(workflow, &[("run.sh", script)]);
+        RunSpec {
+            workflow: workflow.parse().expect("a name"),
+            bundle: workflow.parse().expect("a name"),
+            version: "1.0.0".into(),
+            digest,
+            revision: Digest::of(format!("{digest}{mode:?}").as_bytes()),
+            origin: Origin {
+                by: Some("alice".into()),
+                commit: Some("c0ffee".into()),
+                ..Origin::default()
+            },
+            mode,
+            time_limit: None,
+            on_limit: OnLimit::Expire,
+            instances: 1,
+            restart: Restart::default(),
+            command: vec!["/bin/sh".into(), "{bundle}/run.sh".into()],
+            env: BTreeMap::new(),
+            workdir: Workdir::State(String::new()),
+            user: None,
+            ports: Vec::new(),
+            install: None,
+            ready: None,
+            health: None,
+            stop: Stop {
+                grace: Duration::from_millis(300),
+                ..Stop::default()
+            },
+            limits: Limits::default(),
+            sandbox: Sandbox::default(),
+            store: self.state().join("store").join(digest.hex()),
+        }
+    }
+
+    fn store(&self, name: &str, files: &[(&str, &str)]) -> Digest {
+        let entries = files.iter().map(|(path, text)| Entry {
+            hash: Digest::of(text.as_bytes()),
+            kind: Kind::Plain,
+            size: text.len() as u64,
+            path: (*path).into(),
+        });
+        let lock = Lock::new(
+            name.parse().expect("a name"),
+            semver::Version::new(1, 0, 0),
+            entries.collect(),
+        )
+        .expect("a lock");
+        let folder = self.state().join("store").join(lock.digest().hex());
+        fs::create_dir_all(folder.join("tree")).expect("a store");
+        fs::write(folder.join("bundle.lock"), lock.text()).expect("a lock");
+        for (path, text) in files {
+            let path = folder.join("tree").join(path);
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("a mode");
+        }
+        for folder in [&folder, &folder.join("tree")] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
+        lock.digest()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Whether a process is there (and no zombie).
+pub fn lives(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.trim_start().starts_with('Z'))
+    })
+}
+
+/// The number that a program wrote into a file.
+pub fn number(path: &Path) -> Option<i32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
