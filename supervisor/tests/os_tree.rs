@@ -6,7 +6,8 @@ use os_world::{World, root, until};
 use swarm_manifests::{bundle::Limits, name::Name, units::ByteSize};
 use swarm_supervisor::os::tree::{Marks, Tree, Trees};
 
-const UID: u32 = 64_888;
+/// Every test has users of its own: trees are also known by them.
+const UID: u32 = 64_880;
 
 /// Each with cgroups, where this box lets us, and without.
 fn both(world: &World) -> Vec<Trees> {
@@ -24,10 +25,10 @@ fn both(world: &World) -> Vec<Trees> {
     both
 }
 
-fn tree(trees: &Trees, world: &World) -> Tree {
+fn tree(trees: &Trees, world: &World, uid: u32) -> Tree {
     let marks = Marks {
         env: format!("SWARM_STATE={}", world.state.display()).into_bytes(),
-        uid: root().then_some(UID),
+        uid: root().then_some(uid),
         main: None,
     };
     trees
@@ -48,10 +49,10 @@ fn end(tree: Tree) {
 fn what_forks_twice_and_leaves_its_session_is_killed_with_the_rest() {
     let world = World::new();
     for trees in both(&world) {
-        let mut tree = tree(&trees, &world);
+        let mut tree = tree(&trees, &world, UID + 0);
         // Ignores TERM, leaves the session, and its parent ends.
         let script = "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; echo deep $$; sleep 600 & wait') & (setsid sleep 601 &) ; echo up; wait";
-        let mut launch = world.shell(script, UID);
+        let mut launch = world.shell(script, UID + 0);
         launch.cgroup = tree.cgroup().map(Into::into);
         let child = world.spawn(launch).expect("started");
         tree.set_main(child.pid);
@@ -76,13 +77,13 @@ fn what_forks_twice_and_leaves_its_session_is_killed_with_the_rest() {
 fn a_tree_is_found_again_by_its_name_after_we_were_gone() {
     let world = World::new();
     for trees in both(&world) {
-        let first = tree(&trees, &world);
-        let mut launch = world.shell("echo up; sleep 600 & wait", UID);
+        let first = tree(&trees, &world, UID + 1);
+        let mut launch = world.shell("echo up; sleep 600 & wait", UID + 1);
         launch.cgroup = first.cgroup().map(Into::into);
         let child = world.spawn(launch).expect("started");
         world.wait_for("up");
         drop(first);
-        let again = tree(&trees, &world);
+        let again = tree(&trees, &world, UID + 1);
         assert!(again.has(child.pid), "{}", trees.describe());
         assert!(again.usage().processes >= 1 && again.usage().memory_bytes > 0);
         again.kill().expect("killed");
@@ -96,11 +97,11 @@ fn a_tree_is_found_again_by_its_name_after_we_were_gone() {
 fn an_event_says_when_the_last_process_is_gone() {
     let world = World::new();
     for trees in both(&world) {
-        let tree = tree(&trees, &world);
+        let tree = tree(&trees, &world, UID + 2);
         let Some(events) = tree.events() else {
             continue;
         };
-        let mut launch = world.shell("(sleep 0.2 &); exit 0", UID);
+        let mut launch = world.shell("(sleep 0.2 &); exit 0", UID + 2);
         launch.cgroup = tree.cgroup().map(Into::into);
         let child = world.spawn(launch).expect("started");
         world.wait(&child.pidfd);
@@ -123,13 +124,13 @@ fn an_event_says_when_the_last_process_is_gone() {
 fn a_fork_bomb_is_ended() {
     let world = World::new();
     for trees in both(&world) {
-        let mut tree = tree(&trees, &world);
+        let mut tree = tree(&trees, &world, UID + 3);
         let limits = Limits {
             pids: Some(50),
             ..Limits::default()
         };
         let limited = tree.limit(&limits);
-        let mut launch = world.shell("f() { f | f & }; echo up; f; sleep 60", UID);
+        let mut launch = world.shell("f() { f | f & }; echo up; f; sleep 60", UID + 3);
         launch.limits = Limits {
             pids: limited.rest.pids.filter(|_| root()),
             ..Limits::default()
@@ -153,13 +154,13 @@ fn a_fork_bomb_is_ended() {
 fn memory_is_limited_by_somebody_and_it_is_said_by_whom() {
     let world = World::new();
     for trees in both(&world) {
-        let tree = tree(&trees, &world);
+        let tree = tree(&trees, &world, UID + 4);
         let limited = tree.limit(&Limits {
             memory: Some(ByteSize(64 << 20)),
             ..Limits::default()
         });
         assert_eq!(limited.enforced.len() + limited.missing.len(), 1);
-        let mut launch = world.shell("", UID);
+        let mut launch = world.shell("", UID + 4);
         launch.argv = vec![
             "python3".into(),
             "-c".into(),

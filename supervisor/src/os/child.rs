@@ -373,17 +373,32 @@ fn descriptors(prepared: &Prepared) -> Done {
 
 /// What is ignored stays ignored over execve, and what is blocked stays blocked: a new program starts with neither.
 fn signals() {
-    // SAFETY: sigaction is plain data whose zero is SIG_DFL without flags; the set is made by sigemptyset. Numbers that may not be
-    // set (SIGKILL, the C library's own) are refused without harm.
-    unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=64 {
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
-        }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    const SET: usize = 8; // The kernel's set of 64 signals, in bytes.
+    // Of the kernel's struct sigaction, in every architecture's order of fields: SIG_DFL, no flags, nothing blocked.
+    let default = [0_u64; 4];
+    // The system calls themselves: the C library hides the numbers that it uses itself, and those may be ignored, too.
+    for signal in 1..=64 {
+        // SAFETY: rt_sigaction(2) reads a struct of at most 32 bytes. SIGKILL and SIGSTOP are refused without harm.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                SET,
+            )
+        };
     }
+    // SAFETY: rt_sigprocmask(2) reads one set.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            default.as_ptr(),
+            ptr::null_mut::<u64>(),
+            SET,
+        )
+    };
 }
 
 fn privileges(prepared: &Prepared) -> Done {

@@ -72,8 +72,6 @@ pub fn plan(
             .skip(1)
             .find_map(|above| items.get_key_value(above));
         match item {
-            // Inside a cover nothing is left to be hidden.
-            Item::Cover(_) if matches!(around, Some((_, Item::Cover(_)))) => {}
             Item::Cover(cover) => steps.push(Mount::Cover(path.clone(), *cover)),
             Item::Want {
                 writable,
@@ -152,7 +150,22 @@ fn items(
             },
         );
     }
+    let kept = items
+        .keys()
+        .filter(|path| !is_needless(path, &items))
+        .cloned()
+        .collect::<std::collections::BTreeSet<_>>();
+    items.retain(|path, _| kept.contains(path));
     items
+}
+
+/// A cover inside a cover: nothing is left there to be hidden.
+fn is_needless(path: &Path, items: &BTreeMap<PathBuf, Item>) -> bool {
+    let around = path.ancestors().skip(1).find_map(|above| items.get(above));
+    matches!(
+        (&items[path], around),
+        (Item::Cover(_), Some(Item::Cover(_)))
+    )
 }
 
 /// Looks at the disk for one plan: each folder once.

@@ -15,10 +15,7 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io::Read,
-    os::{
-        fd::OwnedFd,
-        unix::fs::PermissionsExt,
-    },
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
