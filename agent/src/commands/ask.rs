@@ -39,8 +39,10 @@ pub fn default_control() -> Result<PathBuf, Failure> {
 
 /// Asks, and hands each answer to `take` until the last; gives the exit code.
 pub fn each(context: &Context, request: &Request, mut take: impl FnMut(Response) -> anyhow::Result<()>) -> Outcome {
-    for response in client::connect(&control_path(context)?)?.send(request)? {
-        match response? {
+    let mut connection = client::connect(&control_path(context)?)?;
+    connection.send(request)?;
+    loop {
+        match connection.receive()? {
             Response::Done { exit, message } => {
                 if let Some(message) = message {
                     eprintln!("{}", super::text::shown(&message));
@@ -51,7 +53,6 @@ pub fn each(context: &Context, request: &Request, mut take: impl FnMut(Response)
             other => take(other)?,
         }
     }
-    Err(Failure::with(5, "the agent ended before it answered"))
 }
 
 /// Asks for something to be done.
@@ -89,6 +90,10 @@ pub fn body(context: &Context, request: &Request) -> Result<(u8, Value), Failure
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::with(error.exit(), error.to_string())
+        let failure = Self::with(error.exit(), error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }
