@@ -1,0 +1,39 @@
+//! What the map is told of the box: state and rows, whole, where something changed. Pure, but for the keeper's own state.
+
+use super::{Inlets, Keeper};
+use swarm_manifests::{report::BoxStatus, status::Row};
+
+/// The box as the map should know it now.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Board {
+    pub status: BoxStatus,
+    pub rows: Vec<Row>,
+}
+
+impl Keeper {
+    pub(super) fn board(&mut self, inlets: &Inlets) -> Board {
+        let picture = inlets.picture.borrow().clone();
+        let contact = inlets.contact.borrow().clone();
+        let trusted = picture.trusted();
+        self.rows_changed = false;
+        Board {
+            status: BoxStatus {
+                facts: picture.here.facts.clone(),
+                location: self.config.borrow().settings.location,
+                commit: trusted.map(|(head, _)| head.to_string()),
+                position: trusted.map(|(_, position)| position),
+                remote: contact.url.clone(),
+                remote_head: contact.head.map(|head| head.to_string()),
+                trouble: picture.trouble.clone(),
+                warnings: self.warnings(&picture),
+                protections: self.protections(),
+            },
+            rows: self
+                .actual
+                .values()
+                .flat_map(|actual| actual.rows.iter().cloned())
+                .collect(),
+        }
+    }
+}

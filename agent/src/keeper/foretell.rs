@@ -1,0 +1,98 @@
+//! `plan`: what a sync would do, without doing it. The walk makes a trial; planning is the same as ever.
+
+use super::{Inlets, Keeper, Order};
+use crate::{
+    picture::Picture,
+    plan::{self, Action},
+    resolve::Wanted,
+};
+use serde_json::{Value, json};
+use std::rc::Rc;
+use swarm_manifests::{name::Name, status::State};
+use tokio::sync::oneshot;
+
+impl Keeper {
+    /// The actions as JSON, and the exit code: 1 where something would be refused, 5 where the remote cannot be reached.
+    pub(super) async fn foretell(&self, _inlets: &Inlets) -> (Value, u8) {
+        let (answer, told) = oneshot::channel();
+        if self.out.orders.send(Order::Trial(answer)).await.is_err() {
+            return (json!({"message": "the agent is ending"}), 5);
+        }
+        match told.await {
+            Ok(Ok(picture)) => self.foretold(&picture),
+            Ok(Err(refusal)) => {
+                let exit = if refusal.rule.id.starts_with("S-GIT-") {
+                    5
+                } else {
+                    1
+                };
+                (
+                    json!({"actions": [], "failure": {"rule": refusal.rule.id, "reason": refusal.reason, "hint": refusal.hint}}),
+                    exit,
+                )
+            }
+            Err(_) => (json!({"message": "the agent is ending"}), 5),
+        }
+    }
+
+    fn foretold(&self, picture: &Rc<Picture>) -> (Value, u8) {
+        let have = self.have();
+        let allowed = picture
+            .allowances
+            .iter()
+            .filter(|(position, _)| *position > self.followed)
+            .map(|(_, number)| *number)
+            .max()
+            .unwrap_or(0);
+        let plan = if picture.snapshot.is_some() {
+            plan::plan(&picture.resolved, &have, allowed)
+        } else {
+            plan::Plan::default()
+        };
+        let version = |workflow: &Name| {
+            self.actual
+                .get(workflow)
+                .and_then(|actual| actual.rows.first())
+                .and_then(|row| row.version.clone())
+        };
+        let mut lines: Vec<Value> = plan
+            .actions
+            .iter()
+            .map(|action| match action {
+                Action::Remove { workflow, reason } => json!({"workflow": workflow, "action": "stop", "from": version(workflow), "to": null, "reason": reason, "rule": null}),
+                Action::Put(spec) => {
+                    let running = self.actual.get(&spec.workflow).and_then(|actual| actual.revision);
+                    let what = match running {
+                        None => "start",
+                        Some(revision) if revision == spec.revision => "update",
+                        Some(_) => "replace",
+                    };
+                    json!({"workflow": spec.workflow, "action": what, "from": version(&spec.workflow), "to": spec.version, "commit": spec.origin.commit, "by": spec.origin.by, "reason": null, "rule": null})
+                }
+            })
+            .collect();
+        let mut is_refused = picture.trouble.is_some();
+        for wanted in picture.resolved.wanted.values() {
+            let Wanted::Held(held) = wanted else { continue };
+            let next = &held.standing.next;
+            let what = match next.state {
+                State::Fetching => "fetch",
+                State::Waiting => "wait",
+                State::Blocked => "block",
+                _ => "refuse",
+            };
+            is_refused |= matches!(next.state, State::Refused | State::Blocked);
+            lines.push(json!({"workflow": held.standing.workflow, "action": what, "from": version(&held.standing.workflow), "to": next.version, "commit": next.commit, "by": held.standing.by, "reason": next.reason, "rule": next.rule, "hint": held.hint}));
+        }
+        if let Some(held) = &plan.held {
+            lines.extend(held.workflows.iter().map(|workflow| json!({"workflow": workflow, "action": "wait", "from": version(workflow), "to": null, "reason": held.reason, "rule": "S-REMOVE-01"})));
+        }
+        let body = json!({
+            "commit": picture.trusted().map(|(head, _)| head.to_string()),
+            "position": picture.trusted().map(|(_, position)| position),
+            "trouble": picture.trouble,
+            "actions": lines,
+        });
+        (body, u8::from(is_refused))
+    }
+}

@@ -1,0 +1,438 @@
+//! The keeper: follows the picture with what the supervisor is told, and answers what people ask.
+//!
+//! Pictures and the supervisor's messages come in, messages to the supervisor go out. Owns what is known of the box's workflows;
+//! touches two small files: how far the trunk was followed, and what was journalled already.
+
+mod board;
+mod foretell;
+mod status;
+mod sync;
+mod told;
+mod why;
+
+pub use board::Board;
+
+use crate::{
+    picture::{Contact, Picture},
+    plan::{self, Action, Have, HeldRemoval},
+    resolve::Wanted,
+    settings::Config,
+    trigger::Wake,
+    walk::{Trial, event},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    rc::Rc,
+};
+use swarm_manifests::{
+    id::Digest,
+    name::Name,
+    report::Event,
+    rules,
+    status::{Next, State},
+};
+use swarm_supervisor::protocol::{Actual, FromAgent, Origin, Query, RunSpec, Standing, ToAgent};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+use told::Told;
+
+/// What the keeper asks of the walk.
+#[derive(Debug)]
+pub enum Order {
+    /// What would a sync do?
+    Trial(oneshot::Sender<Trial>),
+    /// Read the configuration again.
+    Reload,
+    /// This stored bundle was changed.
+    Distrust(Digest),
+    /// Only these bundles are needed.
+    Collect(BTreeSet<Digest>),
+}
+
+/// What the keeper hears, but for the supervisor.
+#[allow(missing_docs)]
+pub struct Inlets {
+    pub picture: watch::Receiver<Rc<Picture>>,
+    pub contact: watch::Receiver<Contact>,
+    /// For the journal.
+    pub events: mpsc::Receiver<Event>,
+    /// The reporter wants to know how it stands.
+    pub asks: mpsc::Receiver<oneshot::Sender<Board>>,
+}
+
+/// What the keeper says, but for the supervisor.
+#[allow(missing_docs)]
+pub struct Outlets {
+    pub wake: Wake,
+    pub orders: mpsc::Sender<Order>,
+    /// Journal records, for the map.
+    pub journaled: mpsc::Sender<Event>,
+    /// Something changed that the map should know.
+    pub changed: watch::Sender<u64>,
+}
+
+/// The keeper.
+pub struct Keeper {
+    config: watch::Receiver<Rc<Config>>,
+    own: PathBuf,
+    actual: BTreeMap<Name, Actual>,
+    put: BTreeMap<Name, RunSpec>,
+    standing: Vec<Standing>,
+    held: Option<HeldRemoval>,
+    /// The trunk position up to which nothing is held.
+    followed: u64,
+    told: Told,
+    /// Whether the supervisor has said what there is; before that nothing is planned.
+    is_greeted: bool,
+    is_stale: bool,
+    rows_changed: bool,
+    syncs: Vec<sync::Pending>,
+    map: watch::Receiver<crate::report::MapState>,
+    say: mpsc::Sender<FromAgent>,
+    out: Outlets,
+}
+
+/// The supervisor has gone away; the agent ends with it.
+#[derive(Debug, thiserror::Error)]
+#[error("the supervisor went away")]
+pub struct Gone;
+
+impl Keeper {
+    /// Knows nothing yet.
+    pub fn new(
+        config: watch::Receiver<Rc<Config>>,
+        map: watch::Receiver<crate::report::MapState>,
+        say: mpsc::Sender<FromAgent>,
+        out: Outlets,
+    ) -> Self {
+        let own = config.borrow().own();
+        Self {
+            followed: read_followed(&own).unwrap_or(0),
+            told: Told::load(&own.join("told.json")),
+            config,
+            own,
+            actual: BTreeMap::new(),
+            put: BTreeMap::new(),
+            standing: Vec::new(),
+            held: None,
+            is_greeted: false,
+            is_stale: false,
+            rows_changed: true,
+            syncs: Vec::new(),
+            map,
+            say,
+            out,
+        }
+    }
+
+    /// How far the trunk was followed in full, by an earlier agent.
+    pub fn followed(&self) -> u64 {
+        self.followed
+    }
+
+    /// Works until the supervisor goes away.
+    pub async fn run(
+        mut self,
+        mut heard: mpsc::Receiver<ToAgent>,
+        mut inlets: Inlets,
+    ) -> Result<(), Gone> {
+        inlets.picture.mark_changed();
+        loop {
+            let deadline = self.syncs.iter().map(|sync| sync.deadline).min();
+            tokio::select! {
+                message = heard.recv() => {
+                    let Some(message) = message else { return Err(Gone) };
+                    if !self.hear(message, &inlets).await? {
+                        return Ok(());
+                    }
+                    // What waits is heard before anything is planned: a thousand changes, one plan.
+                    while let Ok(message) = heard.try_recv() {
+                        if !self.hear(message, &inlets).await? {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(()) = inlets.picture.changed() => self.is_stale = true,
+                Ok(()) = inlets.contact.changed(), if !self.syncs.is_empty() => {}
+                Some(event) = inlets.events.recv() => self.tell(FromAgent::Journal(event)).await?,
+                Some(ask) = inlets.asks.recv() => drop(ask.send(self.board(&inlets))),
+                () = until(deadline), if deadline.is_some() => {}
+            }
+            if self.is_stale && self.is_greeted {
+                self.is_stale = false;
+                let picture = inlets.picture.borrow_and_update().clone();
+                self.follow(&picture).await?;
+            }
+            self.answer_syncs(&inlets).await?;
+        }
+    }
+
+    /// False: the supervisor wants us to end.
+    async fn hear(&mut self, message: ToAgent, inlets: &Inlets) -> Result<bool, Gone> {
+        match message {
+            ToAgent::Hello { workflows } => {
+                self.actual = workflows
+                    .into_iter()
+                    .map(|actual| (actual.workflow.clone(), actual))
+                    .collect();
+                self.put.clear();
+                (self.is_greeted, self.is_stale) = (true, true);
+                self.mark_changed();
+            }
+            ToAgent::Changed(actual) => self.take(actual),
+            // A full queue drops it: the outbox counts what the sequence numbers leave out.
+            ToAgent::Journaled(event) => drop(self.out.journaled.try_send(event)),
+            ToAgent::Query { id, query } => self.answer(id, query, inlets).await?,
+            ToAgent::Stop => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, actual: Actual) {
+        let name = actual.workflow.clone();
+        if let Some(digest) = changed_in_store(&actual) {
+            let _ = self.out.orders.try_send(Order::Distrust(digest));
+            let _ = self.out.wake.nudge("a stored bundle was changed");
+            // It is put again once it is stored anew.
+            self.put.remove(&name);
+        }
+        let before =
+            if actual.rows.is_empty() && actual.revision.is_none() && actual.successor.is_none() {
+                // What we put is not there: it was removed, or put so lately that the supervisor did not know of it.
+                self.actual.remove(&name)
+            } else {
+                self.actual.insert(name.clone(), actual)
+            };
+        let essence = |actual: Option<&Actual>| {
+            actual.map(|actual| (actual.revision, actual.successor, actual.origin.clone()))
+        };
+        if essence(before.as_ref()) != essence(self.actual.get(&name)) {
+            self.is_stale = true;
+        }
+        self.mark_changed();
+    }
+
+    fn mark_changed(&mut self) {
+        self.rows_changed = true;
+        self.out.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn have(&self) -> BTreeMap<Name, Have> {
+        let mut have: BTreeMap<Name, Have> = self
+            .actual
+            .iter()
+            .map(|(name, actual)| (name.clone(), Have::of(actual, self.put.get(name))))
+            .collect();
+        for (name, spec) in &self.put {
+            have.entry(name.clone()).or_insert_with(|| Have {
+                put: Some(Box::new(spec.clone())),
+                ..Have::default()
+            });
+        }
+        have
+    }
+
+    /// Tells the supervisor what the picture asks for. Without a trusted trunk nothing is asked for, and nothing removed.
+    async fn follow(&mut self, picture: &Picture) -> Result<(), Gone> {
+        let Some(snapshot) = &picture.snapshot else {
+            return self.stand(picture).await;
+        };
+        let have = self.have();
+        let allowed = picture
+            .allowances
+            .iter()
+            .filter(|(position, _)| *position > self.followed)
+            .map(|(_, number)| *number)
+            .max()
+            .unwrap_or(0);
+        let plan = plan::plan(&picture.resolved, &have, allowed);
+        self.held = plan.held;
+        for action in plan.actions {
+            match action {
+                Action::Remove { workflow, reason } => {
+                    self.put.remove(&workflow);
+                    let origin = Origin {
+                        commit: Some(snapshot.head.to_string()),
+                        position: Some(snapshot.position),
+                        ..Origin::default()
+                    };
+                    self.tell(FromAgent::Remove {
+                        workflow,
+                        origin,
+                        reason,
+                    })
+                    .await?;
+                }
+                Action::Put(spec) => {
+                    if have
+                        .get(&spec.workflow)
+                        .is_none_or(|have| have.successor.or(have.revision) != Some(spec.revision))
+                    {
+                        self.tell(FromAgent::Journal(deployed(&spec))).await?;
+                    }
+                    self.put.insert(spec.workflow.clone(), (*spec).clone());
+                    self.tell(FromAgent::Put(spec)).await?;
+                }
+            }
+        }
+        if self.held.is_none() && self.followed != snapshot.position {
+            self.followed = snapshot.position;
+            write_followed(&self.own, self.followed);
+        }
+        self.stand(picture).await?;
+        self.sweep(picture);
+        self.mark_changed();
+        Ok(())
+    }
+
+    /// Says what is held back, once each time it changes; and has each new refusal journalled.
+    async fn stand(&mut self, picture: &Picture) -> Result<(), Gone> {
+        let mut standing: Vec<Standing> = picture
+            .resolved
+            .held()
+            .map(|held| held.standing.clone())
+            .collect();
+        if let (Some(held), Some(snapshot)) = (&self.held, &picture.snapshot) {
+            standing.extend(
+                held.workflows
+                    .iter()
+                    .map(|workflow| removal(workflow, &held.reason, snapshot.head.to_string())),
+            );
+        }
+        let mut news = self.told.news(&standing, picture);
+        if standing != self.standing {
+            self.standing.clone_from(&standing);
+            self.tell(FromAgent::Standing(standing)).await?;
+        }
+        for event in news.drain(..) {
+            self.tell(FromAgent::Journal(event)).await?;
+        }
+        self.mark_changed();
+        Ok(())
+    }
+
+    /// Has bundles removed that neither run nor are wanted, once nothing is on its way.
+    fn sweep(&self, picture: &Picture) {
+        if picture.resolved.held().next().is_some() {
+            return;
+        }
+        let rows = self
+            .actual
+            .values()
+            .flat_map(|actual| &actual.rows)
+            .filter_map(|row| row.digest.as_ref()?.parse().ok());
+        let wanted = picture
+            .resolved
+            .wanted
+            .values()
+            .filter_map(|wanted| match wanted {
+                Wanted::Run(spec) => Some(spec.digest),
+                Wanted::Held(_) => None,
+            });
+        let put = self.put.values().map(|spec| spec.digest);
+        let _ = self
+            .out
+            .orders
+            .try_send(Order::Collect(rows.chain(wanted).chain(put).collect()));
+    }
+
+    async fn answer(&mut self, id: u64, query: Query, inlets: &Inlets) -> Result<(), Gone> {
+        let (body, exit) = match query {
+            Query::Why { workflow } => self.why(&workflow, inlets),
+            Query::Status => (self.status(inlets), 0),
+            Query::Sync { timeout_ms } => {
+                let after = self.out.wake.nudge("sync");
+                self.syncs.push(sync::Pending {
+                    id,
+                    after,
+                    deadline: Instant::now()
+                        + std::time::Duration::from_millis(timeout_ms.min(86_400_000)),
+                });
+                return Ok(());
+            }
+            Query::Plan => self.foretell(inlets).await,
+            Query::Reload => {
+                let _ = self.out.orders.try_send(Order::Reload);
+                (serde_json::json!({}), 0)
+            }
+        };
+        self.tell(FromAgent::Answer {
+            id,
+            body,
+            exit,
+            last: true,
+        })
+        .await
+    }
+
+    async fn tell(&self, message: FromAgent) -> Result<(), Gone> {
+        self.say.send(message).await.map_err(|_| Gone)
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The digest of a bundle that the supervisor found changed in the store.
+fn changed_in_store(actual: &Actual) -> Option<Digest> {
+    let is_changed =
+        |rule: Option<&String>| rule.is_some_and(|rule| rule == rules::run::CHANGED.id);
+    let row = actual.rows.iter().find(|row| {
+        is_changed(row.rule.as_ref())
+            || is_changed(row.next.as_ref().and_then(|next| next.rule.as_ref()))
+    })?;
+    row.digest.as_ref()?.parse().ok()
+}
+
+fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
+    let rule = Some(rules::trunk::MASS_REMOVAL.id.to_string());
+    let next = Next {
+        version: None,
+        commit: Some(commit),
+        state: State::Waiting,
+        reason: reason.into(),
+        rule,
+    };
+    Standing {
+        workflow: workflow.clone(),
+        bundle: None,
+        mode: None,
+        by: None,
+        next,
+    }
+}
+
+fn deployed(spec: &RunSpec) -> Event {
+    Event {
+        workflow: Some(spec.workflow.to_string()),
+        version: Some(spec.version.clone()),
+        digest: Some(spec.digest.to_string()),
+        commit: spec.origin.commit.clone(),
+        by: spec.origin.by.clone(),
+        key: spec.origin.key.clone(),
+        ..event("deploy")
+    }
+}
+
+fn read_followed(own: &std::path::Path) -> Option<u64> {
+    std::fs::read_to_string(own.join("followed"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn write_followed(own: &std::path::Path, position: u64) {
+    if let Err(error) =
+        crate::trust::replace(&own.join("followed"), format!("{position}\n").as_bytes())
+    {
+        tracing::warn!(%error, "cannot keep how far the trunk was followed");
+    }
+}

@@ -1,0 +1,319 @@
+//! `why NAME`: the chain from commit and signer through every check to the present state, or to the refusal. Pure, but for the
+//! keeper's own state.
+
+use super::{Inlets, Keeper};
+use crate::{
+    picture::Picture,
+    resolve::{Cleared, Offer, Wanted},
+};
+use serde_json::{Value, json};
+use swarm_manifests::{manifest::Manifest, status::State};
+use swarm_repository::snapshot::Found;
+use swarm_supervisor::protocol::Actual;
+
+/// One link of the chain.
+fn step(ok: bool, what: &str, detail: impl Into<String>) -> Value {
+    json!({"ok": ok, "what": what, "detail": detail.into()})
+}
+
+impl Keeper {
+    /// The chain as JSON, and the exit code: 3 where nobody knows the workflow.
+    pub(super) fn why(&self, workflow: &str, inlets: &Inlets) -> (Value, u8) {
+        let picture = inlets.picture.borrow().clone();
+        let found = picture.snapshot.as_ref().and_then(|snapshot| {
+            snapshot
+                .workflows
+                .iter()
+                .find(|found| found.workflow.as_str() == workflow)
+        });
+        let actual = self.actual.get(workflow);
+        if found.is_none() && actual.is_none() {
+            let near = self.near(workflow, &picture);
+            let hint = if near.is_empty() {
+                Value::Null
+            } else {
+                json!(format!("there are {}", near.join(", ")))
+            };
+            return (
+                json!({"workflow": workflow, "message": format!("no workflow {workflow:?} on this box or its trunk"), "hint": hint}),
+                3,
+            );
+        }
+        let mut steps = vec![self.trunk(&picture, inlets)];
+        let mut verdict = Verdict::default();
+        match found {
+            None => steps.push(step(
+                false,
+                "manifest",
+                "no manifest on the trunk has this name",
+            )),
+            Some(found) => self.checks(found, &picture, &mut steps, &mut verdict),
+        }
+        if let Some(actual) = actual {
+            running(actual, &mut steps);
+        }
+        if let Some(held) = self
+            .held
+            .as_ref()
+            .filter(|held| held.workflows.iter().any(|name| name.as_str() == workflow))
+        {
+            steps.push(step(false, "removal", held.reason.clone()));
+        }
+        let row = actual.and_then(|actual| actual.rows.first());
+        let next = row.and_then(|row| row.next.clone()).or(verdict.next);
+        let body = json!({
+            "box": picture.here.facts.name,
+            "workflow": workflow,
+            "steps": steps,
+            "state": row.map(|row| row.state).or_else(|| next.as_ref().map(|next| next.state)),
+            "version": row.and_then(|row| row.version.clone()),
+            "reason": row.and_then(|row| row.reason.clone()).or_else(|| next.as_ref().map(|next| next.reason.clone())).or(verdict.reason),
+            "rule": row.and_then(|row| row.rule.clone()).or_else(|| next.as_ref().and_then(|next| next.rule.clone())).or(verdict.rule),
+            "hint": verdict.hint,
+            "next": next,
+            "rows": actual.map(|actual| &actual.rows),
+        });
+        (body, 0)
+    }
+
+    fn near(&self, workflow: &str, picture: &Picture) -> Vec<String> {
+        let on_trunk = picture
+            .snapshot
+            .iter()
+            .flat_map(|snapshot| &snapshot.workflows)
+            .map(|found| &found.workflow);
+        let mut names: Vec<String> = self
+            .actual
+            .keys()
+            .chain(on_trunk)
+            .map(ToString::to_string)
+            .collect();
+        names.sort();
+        names.dedup();
+        let start: String = workflow.chars().take(2).collect();
+        let like: Vec<String> = names
+            .iter()
+            .filter(|name| name.starts_with(&start))
+            .take(8)
+            .cloned()
+            .collect();
+        if like.is_empty() {
+            names.into_iter().take(8).collect()
+        } else {
+            like
+        }
+    }
+
+    fn trunk(&self, picture: &Picture, inlets: &Inlets) -> Value {
+        let Some((head, position)) = picture.trusted() else {
+            let reason = picture.trouble.as_ref().map_or_else(
+                || "nothing is trusted yet".to_string(),
+                |trouble| format!("{} [{}]", trouble.reason, trouble.rule),
+            );
+            return step(false, "trunk", reason);
+        };
+        if self.config.borrow().local.is_some() {
+            return step(
+                true,
+                "trunk",
+                "none: everything comes from a plain folder, unsigned",
+            );
+        }
+        let contact = inlets.contact.borrow();
+        match &picture.trouble {
+            Some(trouble) => step(
+                false,
+                "trunk",
+                format!(
+                    "trusted up to {} (position {position}); it does not move on: {} [{}]",
+                    head.short(),
+                    trouble.reason,
+                    trouble.rule
+                ),
+            ),
+            None => {
+                let remote = contact.url.as_deref().unwrap_or("the remote");
+                step(
+                    true,
+                    "trunk",
+                    format!(
+                        "trusted up to {} (position {position}), each commit signed and judged since the introduction; {remote} has {}",
+                        head.short(),
+                        contact
+                            .head
+                            .map_or("not been seen yet".into(), |head| head.short())
+                    ),
+                )
+            }
+        }
+    }
+
+    fn checks(
+        &self,
+        found: &Found,
+        picture: &Picture,
+        steps: &mut Vec<Value>,
+        verdict: &mut Verdict,
+    ) {
+        let brought = &found.brought;
+        let is_local = self.config.borrow().local.is_some();
+        let whose = if is_local {
+            brought.path.clone()
+        } else {
+            format!(
+                "{} as of commit {} (position {}, {}), signed by {} with {}",
+                brought.path,
+                brought.commit.short(),
+                brought.position,
+                brought.time,
+                brought.by,
+                brought.key
+            )
+        };
+        steps.push(step(true, "commit", whose));
+        let manifest = match &found.manifest {
+            Ok(manifest) => manifest,
+            Err(problems) => {
+                steps.extend(
+                    problems
+                        .iter()
+                        .map(|problem| step(false, "manifest", problem.to_string())),
+                );
+                self.held_back(found, picture, verdict, steps);
+                return;
+            }
+        };
+        steps.push(step(true, "manifest", described(manifest)));
+        if let Some(reason) = picture.resolved.elsewhere.get(&found.workflow) {
+            steps.push(step(false, "[on]", format!("not chosen: {reason}")));
+            verdict.reason = Some(format!("not chosen: {reason}"));
+            verdict.rule = Some(swarm_manifests::rules::run::NOT_CHOSEN.id.into());
+            verdict.hint = Some(swarm_manifests::rules::run::NOT_CHOSEN.remedy.into());
+            return;
+        }
+        steps.push(step(true, "[on]", "chooses this box"));
+        if let Some(Offer::Cleared(cleared)) = picture
+            .offers
+            .get(&(manifest.bundle.clone(), manifest.version.to_string()))
+        {
+            steps.push(step(true, "bundle", signed(cleared)));
+        }
+        self.held_back(found, picture, verdict, steps);
+        if let Some(Wanted::Run(spec)) = picture.resolved.wanted.get(&found.workflow) {
+            steps.push(step(
+                true,
+                "box",
+                format!(
+                    "engine, requirements and ceilings are met; it runs as {}",
+                    spec.command.join(" ")
+                ),
+            ));
+        }
+    }
+
+    fn held_back(
+        &self,
+        found: &Found,
+        picture: &Picture,
+        verdict: &mut Verdict,
+        steps: &mut Vec<Value>,
+    ) {
+        let Some(Wanted::Held(held)) = picture.resolved.wanted.get(&found.workflow) else {
+            return;
+        };
+        let next = &held.standing.next;
+        let rule = next
+            .rule
+            .as_ref()
+            .map_or(String::new(), |rule| format!(" [{rule}]"));
+        steps.push(step(
+            false,
+            next.state.as_str(),
+            format!("{}{rule}", next.reason),
+        ));
+        verdict.hint.clone_from(&held.hint);
+        verdict.next = Some(next.clone());
+        if self
+            .actual
+            .get(&found.workflow)
+            .is_some_and(|actual| actual.revision.is_some())
+        {
+            steps.push(step(true, "meanwhile", "what runs goes on"));
+        }
+    }
+}
+
+/// What it came to, where nothing runs that could say so itself.
+#[derive(Default)]
+struct Verdict {
+    next: Option<swarm_manifests::status::Next>,
+    reason: Option<String>,
+    rule: Option<String>,
+    hint: Option<String>,
+}
+
+fn described(manifest: &Manifest) -> String {
+    let limit = manifest.run.time_limit.map_or(String::new(), |limit| {
+        format!(
+            ", time limit {}",
+            swarm_manifests::units::format_duration(limit)
+        )
+    });
+    format!(
+        "bundle {} {}, mode {}{limit}",
+        manifest.bundle,
+        manifest.version,
+        manifest.run.mode.as_str()
+    )
+}
+
+fn signed(cleared: &Cleared) -> String {
+    let bundle = cleared.bundle();
+    match cleared.signed() {
+        Some((by, key)) => format!(
+            "{} {} {}, signed by {by} with {key}, who may publish it; every file is as listed",
+            bundle.name,
+            bundle.version,
+            cleared.digest()
+        ),
+        None => format!(
+            "{} {} {}, unsigned",
+            bundle.name,
+            bundle.version,
+            cleared.digest()
+        ),
+    }
+}
+
+fn running(actual: &Actual, steps: &mut Vec<Value>) {
+    for row in &actual.rows {
+        let since = row
+            .since
+            .as_ref()
+            .map_or(String::new(), |since| format!(" since {since}"));
+        let pid = row.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
+        let reason = row
+            .reason
+            .as_ref()
+            .map_or(String::new(), |reason| format!(": {reason}"));
+        let is_well = !matches!(
+            row.state,
+            State::Failed | State::Refused | State::Blocked | State::Backoff | State::Interrupted
+        );
+        steps.push(step(
+            is_well,
+            &format!("instance {}", row.instance),
+            format!("{}{since}{pid}{reason}", row.state.as_str()),
+        ));
+    }
+    if !actual.protections.is_empty() {
+        steps.push(step(true, "protections", actual.protections.join(", ")));
+    }
+    if actual.held {
+        steps.push(step(
+            false,
+            "held",
+            "killed with --hold: it stays ended until somebody starts it",
+        ));
+    }
+}

@@ -1,0 +1,417 @@
+//! `local`: everything from a plain folder, unsigned, for development. A deploy repository's working tree, or one bundle.
+//!
+//! In a deploy repository `sources/<bundle>` counts before `bundles/<bundle>/<version>`: it is what people edit. Touches the folder and
+//! the store. What comes out is the same picture as from a trunk, at no commit and by nobody.
+
+use crate::{
+    facts::{self, Here, Probed},
+    picture::{Contact, Picture},
+    resolve::{self, BundleKey, Cleared, NOWHERE, Offer},
+    settings::Config,
+    store::{Parcel, Store, StoreError},
+    trigger::{Nudges, pace::Outcome},
+    walk::Outlets,
+};
+use anyhow::Context;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
+use swarm_manifests::{
+    bundle::{self, MAX_TEXT},
+    id::Digest,
+    lock::{Entry, Kind, Lock, MAX_BYTES, MAX_DEPTH},
+    manifest::{self, workflow_of},
+    name::Name,
+    policy::{Ceiling, Policy},
+    problem::{Problem, Refusal},
+    rules,
+};
+use swarm_repository::{
+    snapshot::{Found, Snapshot},
+    trusted::Brought,
+};
+
+/// Files of a bundle's folder that are no part of the bundle.
+const LEFT_OUT: [&str; 3] = ["bundle.lock", "bundle.lock.sig", ".git"];
+
+/// The walk of a plain folder.
+pub struct Local {
+    dir: PathBuf,
+    config: Rc<Config>,
+    here: Rc<Here>,
+    probed: Probed,
+    store: Store,
+    out: Outlets,
+}
+
+impl Local {
+    /// Opens the store.
+    pub async fn begin(dir: &Path, config: Rc<Config>, out: Outlets) -> anyhow::Result<Self> {
+        let own = config.own();
+        crate::trust::own_folder(&own).with_context(|| format!("cannot make {}", own.display()))?;
+        let mut probed = Probed::load(&own.join("engines.json"));
+        let here = Rc::new(facts::look(&config, &mut probed).await);
+        let _ = probed.save(&own.join("engines.json"));
+        Ok(Self {
+            dir: fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?,
+            store: Store::open(&config.store())?,
+            config,
+            here,
+            probed,
+            out,
+        })
+    }
+
+    /// Which folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Takes a new configuration over.
+    pub async fn reload(&mut self, config: Rc<Config>) {
+        self.here = Rc::new(facts::look(&config, &mut self.probed).await);
+        self.config = config;
+    }
+
+    /// Reads the whole folder, and shows what should run.
+    pub fn walk(&mut self, nudges: Nudges) -> Outcome {
+        let picture = self.picture();
+        self.out.picture.send_replace(Rc::new(picture));
+        self.out.contact.send_modify(|contact| {
+            *contact = Contact {
+                served: nudges.all,
+                url: Some(self.dir.display().to_string()),
+                at: Some(jiff::Timestamp::now()),
+                ..Contact::default()
+            };
+        });
+        Outcome::Moved
+    }
+
+    /// What the folder says now.
+    pub fn picture(&self) -> Picture {
+        let snapshot = self.snapshot();
+        let needed = resolve::needed(&snapshot, &self.here);
+        let offers: BTreeMap<BundleKey, Offer> = needed
+            .into_iter()
+            .map(|key| (key.clone(), self.offer(&key)))
+            .collect();
+        Picture {
+            here: self.here.clone(),
+            introduction: None,
+            resolved: Rc::new(resolve::resolve(&snapshot, &self.here, &offers)),
+            offers: Rc::new(offers),
+            snapshot: Some(Rc::new(snapshot)),
+            allowances: Rc::new(vec![(u64::MAX, u32::MAX)]),
+            trouble: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut workflows = Vec::new();
+        let mut problems = Vec::new();
+        if self.dir.join("bundle.toml").is_file() {
+            match self.one_bundle() {
+                Ok(found) => workflows.push(found),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        let mut files = Vec::new();
+        let mut pile = vec![self.dir.join("manifests")];
+        while let Some(folder) = pile.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let kind = entry.file_type();
+                if kind.as_ref().is_ok_and(fs::FileType::is_dir) {
+                    pile.push(entry.path());
+                } else if kind.is_ok_and(|kind| kind.is_file()) {
+                    files.push(entry.path());
+                }
+            }
+        }
+        files.sort();
+        for file in files {
+            let path = file
+                .strip_prefix(&self.dir)
+                .unwrap_or(&file)
+                .to_string_lossy()
+                .into_owned();
+            let Some(workflow) = workflow_of(&path) else {
+                continue;
+            };
+            match Name::new(workflow) {
+                Ok(name) => workflows.push(found(name, &path, &read(&file))),
+                Err(error) => problems.push(Problem::whole(
+                    &path,
+                    &rules::file::BAD_NAME,
+                    error.to_string(),
+                )),
+            }
+        }
+        if workflows.is_empty() && problems.is_empty() {
+            let what =
+                "there is neither a bundle.toml nor a manifests/ folder with a manifest here";
+            problems.push(
+                Problem::whole(&self.dir.to_string_lossy(), &rules::file::MISSING_KEY, what)
+                    .hint("swarm-pack new NAME --engine E makes both"),
+            );
+        }
+        Snapshot {
+            head: NOWHERE,
+            position: 0,
+            policy: Arc::new(anything_goes()),
+            workflows,
+            roster: Arc::default(),
+            problems,
+        }
+    }
+
+    /// A bundle without a manifest runs here, again after each failure, as if this stood in one.
+    fn one_bundle(&self) -> Result<Found, Vec<Problem>> {
+        let (bundle, problems) = bundle::read("bundle.toml", &read(&self.dir.join("bundle.toml")));
+        let bundle = bundle.ok_or(problems)?;
+        let text = format!(
+            "bundle = \"{}\"\nversion = \"{}\"\n[on]\nall = true\n[run]\nmode = \"restart\"\n",
+            bundle.name, bundle.version
+        );
+        Ok(found(
+            bundle.name.clone(),
+            &format!("manifests/{}.toml", bundle.name),
+            text.as_bytes(),
+        ))
+    }
+
+    /// Where a bundle's files are edited, or lie.
+    fn folder(&self, (name, version): &BundleKey) -> Option<PathBuf> {
+        let is_it = |folder: &PathBuf| {
+            let (bundle, _) = bundle::read("bundle.toml", &read(&folder.join("bundle.toml")));
+            bundle.is_some_and(|bundle| {
+                bundle.name == *name && bundle.version.to_string() == *version
+            })
+        };
+        let places = [
+            self.dir.clone(),
+            self.dir.join("sources").join(name.as_str()),
+            self.dir.join("bundles").join(name.as_str()).join(version),
+        ];
+        let mut there: Vec<PathBuf> = places
+            .into_iter()
+            .filter(|folder| folder.join("bundle.toml").is_file())
+            .collect();
+        // One that does not parse is shown as what is wrong, rather than as a bundle that is not there.
+        let at = there.iter().position(is_it).unwrap_or(0);
+        (at < there.len()).then(|| there.swap_remove(at))
+    }
+
+    fn offer(&self, key: &BundleKey) -> Offer {
+        let Some(folder) = self.folder(key) else {
+            let (name, version) = key;
+            let reason = format!(
+                "there is no bundle {name} {version} in sources/{name} or bundles/{name}/{version}"
+            );
+            return Offer::Refused(Refusal::new(&rules::bundle::MISSING, reason));
+        };
+        match self.store_folder(&folder, key) {
+            Ok(cleared) => Offer::Cleared(Box::new(cleared)),
+            Err(StoreError::Refused(refusal)) => Offer::Refused(refusal),
+            Err(StoreError::Blocked(refusal)) => Offer::Blocked(refusal),
+        }
+    }
+
+    fn store_folder(
+        &self,
+        folder: &Path,
+        (name, version): &BundleKey,
+    ) -> Result<Cleared, StoreError> {
+        let refused = |rule, reason: String| StoreError::Refused(Refusal::new(rule, reason));
+        let file = folder.join("bundle.toml");
+        let (bundle, problems) = bundle::read(&file.to_string_lossy(), &read(&file));
+        let bundle = bundle.ok_or_else(|| {
+            refused(
+                &rules::bundle::TOML,
+                problems
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
+        })?;
+        if bundle.name != *name || bundle.version.to_string() != *version {
+            return Err(refused(
+                &rules::bundle::NAME,
+                format!(
+                    "{} is {} {}, the manifest wants {name} {version}",
+                    file.display(),
+                    bundle.name,
+                    bundle.version
+                ),
+            ));
+        }
+        let (entries, files) = list(folder)?;
+        let lock = Lock::new(bundle.name.clone(), bundle.version.clone(), entries)
+            .map_err(StoreError::Refused)?;
+        let text = lock.text();
+        let mut bytes_of = |at: usize| {
+            let path = &files[&lock.entries()[at].path];
+            bytes(path).map_err(|error| {
+                StoreError::Blocked(Refusal::new(
+                    &rules::bundle::FILE_DIFFERS,
+                    format!("{}: {error}", path.display()),
+                ))
+            })
+        };
+        self.store.put(Parcel {
+            lock: &lock,
+            text: text.as_bytes(),
+            signature: None,
+            file: &mut bytes_of,
+        })?;
+        Ok(Cleared {
+            bundle,
+            digest: Digest::of(text.as_bytes()),
+            signed: None,
+        })
+    }
+}
+
+fn found(workflow: Name, path: &str, text: &[u8]) -> Found {
+    let (manifest, problems) = manifest::read(path, text);
+    let nobody = Name::new("local").expect("it is a name");
+    let brought = Brought {
+        path: path.into(),
+        commit: NOWHERE,
+        position: 0,
+        by: nobody,
+        key: String::new(),
+        time: String::new(),
+    };
+    Found {
+        workflow,
+        brought: Arc::new(brought),
+        manifest: manifest.map(Arc::new).ok_or(problems),
+    }
+}
+
+/// The bytes of a small file that a person wrote, and one byte more than is taken; nothing where it cannot be read.
+fn read(file: &Path) -> Vec<u8> {
+    use io::Read;
+    let mut text = Vec::new();
+    let _ =
+        fs::File::open(file).and_then(|file| file.take(MAX_TEXT as u64 + 1).read_to_end(&mut text));
+    text
+}
+
+/// On one's own machine there is no policy; agent.toml's ceiling still counts.
+fn anything_goes() -> Policy {
+    let all = |pattern: &str| Some(vec![pattern.to_string()]);
+    Policy {
+        repository: String::new(),
+        version: 0,
+        threshold: 1,
+        people: BTreeMap::new(),
+        teams: BTreeMap::new(),
+        grants: Vec::new(),
+        revoked: Vec::new(),
+        ceiling: Ceiling {
+            devices: all("/"),
+            groups: all("*"),
+            read: all("/"),
+            write: all("/"),
+            ..Ceiling::default()
+        },
+    }
+}
+
+/// The lock's lines for a folder, and where each file is.
+fn list(folder: &Path) -> Result<(Vec<Entry>, BTreeMap<String, PathBuf>), StoreError> {
+    let ignored = ignored(folder);
+    let (mut entries, mut files, mut total) = (Vec::new(), BTreeMap::new(), 0);
+    let mut pile = vec![folder.to_path_buf()];
+    while let Some(here) = pile.pop() {
+        for entry in fs::read_dir(&here).map_err(|error| unreadable(&here, &error))? {
+            let entry = entry.map_err(|error| unreadable(&here, &error))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let kind = entry
+                .file_type()
+                .map_err(|error| unreadable(&path, &error))?;
+            let is_left_out = LEFT_OUT.iter().any(|left_out| name == *left_out)
+                && (here == folder || name == ".git");
+            if is_left_out || ignored.matched(&path, kind.is_dir()).is_ignore() {
+                continue;
+            }
+            if kind.is_dir() {
+                if path
+                    .strip_prefix(folder)
+                    .is_ok_and(|below| below.components().count() <= MAX_DEPTH)
+                {
+                    pile.push(path);
+                }
+                continue;
+            }
+            let refused =
+                |reason: String| StoreError::Refused(Refusal::new(&rules::bundle::PATH, reason));
+            let relative = path
+                .strip_prefix(folder)
+                .ok()
+                .and_then(Path::to_str)
+                .ok_or_else(|| refused(format!("{} is not UTF-8", path.display())))?;
+            let meta = fs::symlink_metadata(&path).map_err(|error| unreadable(&path, &error))?;
+            total += meta.len();
+            if total > MAX_BYTES {
+                return Err(StoreError::Refused(Refusal::new(
+                    &rules::bundle::TOO_LARGE,
+                    format!("{} has more than {MAX_BYTES} bytes", folder.display()),
+                )));
+            }
+            let kind = match (kind.is_symlink(), meta.is_file(), meta.mode() & 0o111) {
+                (true, ..) => Kind::Link,
+                (_, true, 0) => Kind::Plain,
+                (_, true, _) => Kind::Executable,
+                (_, false, _) => {
+                    return Err(StoreError::Refused(Refusal::new(
+                        &rules::bundle::MODE,
+                        format!("{relative} is neither file nor link"),
+                    )));
+                }
+            };
+            let content = bytes(&path).map_err(|error| unreadable(&path, &error))?;
+            entries.push(Entry {
+                hash: Digest::of(&content),
+                kind,
+                size: content.len() as u64,
+                path: relative.into(),
+            });
+            files.insert(relative.to_string(), path);
+        }
+    }
+    Ok((entries, files))
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        Ok(fs::read_link(path)?.into_os_string().into_vec())
+    } else {
+        fs::read(path)
+    }
+}
+
+fn ignored(folder: &Path) -> Gitignore {
+    let mut builder = GitignoreBuilder::new(folder);
+    // A line that does not parse is left out, as git does.
+    let _ = builder.add(folder.join(".swarmignore"));
+    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+/// A file that went away between two looks is there again after the next save.
+fn unreadable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Blocked(Refusal::new(
+        &rules::bundle::FILE_DIFFERS,
+        format!("cannot read {}: {error}", path.display()),
+    ))
+}

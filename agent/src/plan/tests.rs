@@ -1,0 +1,278 @@
+use super::*;
+use crate::resolve::Held;
+use proptest::prelude::*;
+use std::{path::PathBuf, time::Duration};
+use swarm_manifests::{
+    bundle::{Limits, Sandbox, Stop, Workdir},
+    manifest::{Mode, OnLimit, Restart},
+    status::Next,
+};
+use swarm_supervisor::protocol::Standing;
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+fn spec(workflow: &Name, revision: u8, position: u64) -> RunSpec {
+    RunSpec {
+        workflow: workflow.clone(),
+        bundle: workflow.clone(),
+        version: "1.0.0".into(),
+        digest: Digest([revision; 32]),
+        revision: Digest([revision; 32]),
+        origin: Origin {
+            position: Some(position),
+            ..Origin::default()
+        },
+        mode: Mode::Daemon,
+        time_limit: Some(Duration::from_secs(1)),
+        on_limit: OnLimit::Expire,
+        instances: 1,
+        restart: Restart::default(),
+        command: vec!["x".into()],
+        env: BTreeMap::new(),
+        workdir: Workdir::Bundle(String::new()),
+        user: None,
+        ports: vec![],
+        install: None,
+        ready: None,
+        health: None,
+        stop: Stop::default(),
+        limits: Limits::default(),
+        sandbox: Sandbox::default(),
+        store: PathBuf::new(),
+    }
+}
+
+fn held(workflow: &Name) -> Wanted {
+    let next = Next {
+        version: None,
+        commit: None,
+        state: State::Refused,
+        reason: "no".into(),
+        rule: None,
+    };
+    let standing = Standing {
+        workflow: workflow.clone(),
+        bundle: None,
+        mode: None,
+        by: None,
+        next,
+    };
+    Wanted::Held(Box::new(Held {
+        standing,
+        hint: None,
+        origin: Origin::default(),
+    }))
+}
+
+/// What the supervisor would have afterwards.
+fn apply(plan: &Plan, have: &BTreeMap<Name, Have>, remembers: bool) -> BTreeMap<Name, Have> {
+    let mut after = have.clone();
+    for action in &plan.actions {
+        match action {
+            Action::Remove { workflow, .. } => drop(after.remove(workflow)),
+            Action::Put(spec) => {
+                let have = after.entry(spec.workflow.clone()).or_default();
+                // It may take over at once, or be installing.
+                if have.revision.is_none() || have.revision == Some(spec.revision) {
+                    (have.revision, have.successor) = (Some(spec.revision), None);
+                } else {
+                    have.successor = Some(spec.revision);
+                }
+                have.origin = Some(spec.origin.clone());
+                have.put = remembers.then(|| spec.clone());
+                have.is_live = true;
+            }
+        }
+    }
+    after
+}
+
+fn any_workflow() -> impl Strategy<Value = Name> {
+    (0..8u8).prop_map(|n| name(&format!("w{n}")))
+}
+
+fn any_resolved() -> impl Strategy<Value = Resolved> {
+    prop::collection::btree_map(any_workflow(), (0..4u8, 0..3u8, 1..4u64), 0..8).prop_map(|all| {
+        let mut resolved = Resolved::default();
+        for (workflow, (kind, revision, position)) in all {
+            match kind {
+                0 => drop(resolved.elsewhere.insert(workflow, "site".into())),
+                1 => drop(resolved.wanted.insert(workflow.clone(), held(&workflow))),
+                _ => drop(resolved.wanted.insert(
+                    workflow.clone(),
+                    Wanted::Run(Box::new(spec(&workflow, revision, position))),
+                )),
+            }
+        }
+        resolved
+    })
+}
+
+fn any_have() -> impl Strategy<Value = BTreeMap<Name, Have>> {
+    prop::collection::btree_map(
+        any_workflow(),
+        (
+            0..3u8,
+            prop::option::of(0..3u8),
+            1..4u64,
+            any::<(bool, bool)>(),
+        ),
+        0..8,
+    )
+    .prop_map(|all| {
+        all.into_iter()
+            .map(
+                |(workflow, (revision, successor, position, (remembered, is_live)))| {
+                    let have = Have {
+                        revision: Some(Digest([revision; 32])),
+                        successor: successor.map(|revision| Digest([revision; 32])),
+                        origin: Some(Origin {
+                            position: Some(position),
+                            ..Origin::default()
+                        }),
+                        put: remembered.then(|| {
+                            Box::new(spec(&workflow, successor.unwrap_or(revision), position))
+                        }),
+                        is_live,
+                    };
+                    (workflow, have)
+                },
+            )
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_was_followed_leaves_nothing_to_do(resolved in any_resolved(), have in any_have(), remembers: bool, allowed in 0..9u32) {
+        let first = plan(&resolved, &have, allowed);
+        let after = apply(&first, &have, remembers);
+        let again = plan(&resolved, &after, allowed);
+        // A removal that was held stays held, unless what else went makes it small.
+        prop_assert!(again.actions.is_empty() || first.held.is_some(), "{:?}", again.actions);
+    }
+
+    #[test]
+    fn at_most_one_action_for_a_workflow_and_stops_come_first(resolved in any_resolved(), have in any_have(), allowed in 0..9u32) {
+        let actions = plan(&resolved, &have, allowed).actions;
+        let mut seen = std::collections::BTreeSet::new();
+        prop_assert!(actions.iter().all(|action| seen.insert(action.workflow())));
+        let is_stop = |action: &Action| matches!(action, Action::Remove { .. });
+        prop_assert!(actions.is_sorted_by_key(|action| !is_stop(action)));
+    }
+
+    #[test]
+    fn what_is_held_back_is_left_alone(resolved in any_resolved(), have in any_have(), allowed in 0..9u32) {
+        for action in plan(&resolved, &have, allowed).actions {
+            prop_assert!(!matches!(resolved.wanted.get(action.workflow()), Some(Wanted::Held(_))));
+        }
+    }
+
+    #[test]
+    fn no_commit_takes_most_of_a_box_away_by_itself(have in any_have()) {
+        let live = have.values().filter(|have| have.is_live).count();
+        let gone = plan(&Resolved::default(), &have, 0);
+        let going = gone.actions.iter().filter(|action| have[action.workflow()].is_live).count();
+        prop_assert!(going < 2 || going * 2 <= live);
+        let allowed = plan(&Resolved::default(), &have, u32::try_from(live).expect("few"));
+        prop_assert!(allowed.held.is_none() && allowed.actions.len() == have.len());
+    }
+}
+
+fn running(names: &[&str]) -> BTreeMap<Name, Have> {
+    let one = |text: &&str| {
+        (
+            name(text),
+            Have {
+                revision: Some(Digest([1; 32])),
+                origin: Some(Origin::default()),
+                is_live: true,
+                ..Have::default()
+            },
+        )
+    };
+    names.iter().map(one).collect()
+}
+
+#[test]
+fn a_new_revision_supersedes_one_that_waits() {
+    let mut have = running(&["w"]);
+    have.get_mut("w").expect("there").successor = Some(Digest([2; 32]));
+    let wanted = spec(&name("w"), 3, 9);
+    let resolved = Resolved {
+        wanted: BTreeMap::from([(name("w"), Wanted::Run(Box::new(wanted.clone())))]),
+        ..Resolved::default()
+    };
+    assert_eq!(
+        plan(&resolved, &have, 0).actions,
+        [Action::Put(Box::new(wanted))]
+    );
+}
+
+#[test]
+fn going_back_to_what_runs_cancels_a_successor_that_waits() {
+    let mut have = running(&["w"]);
+    have.get_mut("w").expect("there").successor = Some(Digest([2; 32]));
+    let wanted = spec(&name("w"), 1, 9);
+    let resolved = Resolved {
+        wanted: BTreeMap::from([(name("w"), Wanted::Run(Box::new(wanted.clone())))]),
+        ..Resolved::default()
+    };
+    assert_eq!(
+        plan(&resolved, &have, 0).actions,
+        [Action::Put(Box::new(wanted))]
+    );
+}
+
+#[test]
+fn a_mass_removal_waits_until_the_trunk_names_its_number() {
+    let have = running(&["a", "b", "c"]);
+    let stays = Resolved {
+        elsewhere: BTreeMap::new(),
+        wanted: BTreeMap::from([(name("c"), held(&name("c")))]),
+    };
+    let waits = plan(&stays, &have, 1);
+    assert!(waits.actions.is_empty());
+    let reason = waits.held.expect("held").reason;
+    assert!(
+        reason.contains("2 of the 3") && reason.contains("S-REMOVE-01"),
+        "{reason}"
+    );
+    assert_eq!(plan(&stays, &have, 2).actions.len(), 2);
+}
+
+#[test]
+fn one_deleted_manifest_is_no_mass_removal() {
+    let have = running(&["a"]);
+    assert_eq!(plan(&Resolved::default(), &have, 0).actions.len(), 1);
+}
+
+#[test]
+fn a_workflow_for_other_boxes_stops_with_the_reason() {
+    let have = running(&["a"]);
+    let resolved = Resolved {
+        elsewhere: BTreeMap::from([(name("a"), "memory 512M < 1G".into())]),
+        ..Resolved::default()
+    };
+    let actions = plan(&resolved, &have, 0).actions;
+    assert!(
+        matches!(&actions[..], [Action::Remove { reason, .. }] if reason.contains("memory 512M < 1G")),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_commit_that_changes_nothing_that_runs_is_told_without_a_new_revision() {
+    let mut have = running(&["w"]);
+    have.get_mut("w").expect("there").put = Some(Box::new(spec(&name("w"), 1, 1)));
+    let wanted = spec(&name("w"), 1, 2);
+    let resolved = Resolved {
+        wanted: BTreeMap::from([(name("w"), Wanted::Run(Box::new(wanted)))]),
+        ..Resolved::default()
+    };
+    assert!(
+        matches!(&plan(&resolved, &have, 0).actions[..], [Action::Put(put)] if put.revision == Digest([1; 32]))
+    );
+}

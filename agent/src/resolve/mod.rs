@@ -1,0 +1,412 @@
+//! What the trunk wants of this box: verified manifests and bundles come in, what runs and what may not go out. Pure.
+//!
+//! One bad workflow is held back alone. Held back is not absent: what runs under its name goes on.
+
+pub mod ceiling;
+pub mod placeholder;
+mod spec;
+
+use crate::facts::Here;
+use std::collections::BTreeMap;
+use swarm_manifests::{
+    bundle::Bundle,
+    facts::{self, Facts},
+    id::{Digest, Oid},
+    manifest::Manifest,
+    name::Name,
+    problem::Refusal,
+    rules,
+    selector::Verdict,
+    status::{Next, State},
+};
+use swarm_repository::{
+    bundle::VerifiedBundle,
+    snapshot::{Found, Snapshot},
+    trusted::Brought,
+};
+use swarm_supervisor::protocol::{Origin, RunSpec, Standing};
+
+/// A bundle version.
+pub type BundleKey = (Name, String);
+
+/// A bundle that may run here: verified and stored, or with `local` taken from a folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cleared {
+    pub(crate) bundle: Bundle,
+    pub(crate) digest: Digest,
+    /// Who signed it, and with which key; none with `local`.
+    pub(crate) signed: Option<(Name, String)>,
+}
+
+impl Cleared {
+    /// A bundle whose lock, signature and publisher were verified, and whose files were hashed into the store.
+    pub fn verified(bundle: &VerifiedBundle) -> Self {
+        Self {
+            bundle: bundle.bundle().clone(),
+            digest: bundle.lock().digest(),
+            signed: Some((bundle.by().clone(), bundle.key().to_string())),
+        }
+    }
+
+    /// bundle.toml
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who signed it, and with which key.
+    pub fn signed(&self) -> Option<&(Name, String)> {
+        self.signed.as_ref()
+    }
+}
+
+/// What became of a bundle version that this box needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offer {
+    /// It may run, and lies in the store.
+    Cleared(Box<Cleared>),
+    /// Its files are on their way.
+    Fetching,
+    /// It may not run.
+    Refused(Refusal),
+    /// It cannot be had now; it is tried again by itself.
+    Blocked(Refusal),
+}
+
+/// What becomes of one workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// Run this.
+    Run(Box<RunSpec>),
+    /// Not now, or not at all: what runs under the name goes on.
+    Held(Box<Held>),
+}
+
+/// A workflow that is held back, and why.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct Held {
+    pub standing: Standing,
+    pub hint: Option<String>,
+    /// Who brought the manifest.
+    pub origin: Origin,
+}
+
+/// Everything that the trunk wants of this box.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resolved {
+    /// Workflow by workflow; one that is in neither map is not on the trunk.
+    pub wanted: BTreeMap<Name, Wanted>,
+    /// Workflows for other boxes, and why they are not for this one.
+    pub elsewhere: BTreeMap<Name, String>,
+}
+
+impl Resolved {
+    /// The workflows that are held back.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.wanted.values().filter_map(|wanted| match wanted {
+            Wanted::Held(held) => Some(&**held),
+            Wanted::Run(_) => None,
+        })
+    }
+}
+
+/// The bundle versions that this box needs: those of the manifests that choose it.
+pub fn needed(snapshot: &Snapshot, here: &Here) -> std::collections::BTreeSet<BundleKey> {
+    let manifests = snapshot
+        .workflows
+        .iter()
+        .filter_map(|found| found.manifest.as_ref().ok());
+    let chosen = manifests.filter(|manifest| choose(manifest, snapshot, here) == Verdict::Chosen);
+    chosen
+        .map(|manifest| (manifest.bundle.clone(), manifest.version.to_string()))
+        .collect()
+}
+
+/// Resolves every workflow of the snapshot for this box.
+pub fn resolve(snapshot: &Snapshot, here: &Here, offers: &BTreeMap<BundleKey, Offer>) -> Resolved {
+    let mut resolved = Resolved::default();
+    for found in &snapshot.workflows {
+        match one(found, snapshot, here, offers) {
+            Ok(spec) => resolved
+                .wanted
+                .insert(found.workflow.clone(), Wanted::Run(Box::new(spec)))
+                .map(drop),
+            Err(Not::Here(reason)) => resolved
+                .elsewhere
+                .insert(found.workflow.clone(), reason)
+                .map(drop),
+            Err(Not::Now(state, refusal)) => {
+                let held = hold(found, state, *refusal);
+                resolved
+                    .wanted
+                    .insert(found.workflow.clone(), Wanted::Held(Box::new(held)))
+                    .map(drop)
+            }
+        };
+    }
+    resolved
+}
+
+/// Why a workflow does not run here.
+enum Not {
+    Here(String),
+    Now(State, Box<Refusal>),
+}
+
+fn not(state: State, refusal: Refusal) -> Not {
+    Not::Now(state, Box::new(refusal))
+}
+
+fn one(
+    found: &Found,
+    snapshot: &Snapshot,
+    here: &Here,
+    offers: &BTreeMap<BundleKey, Offer>,
+) -> Result<RunSpec, Not> {
+    let manifest = found
+        .manifest
+        .as_ref()
+        .map_err(|problems| not(State::Refused, broken(problems)))?;
+    if let Verdict::NotChosen(reason) = choose(manifest, snapshot, here) {
+        return Err(Not::Here(reason));
+    }
+    if !manifest.secrets.is_empty() {
+        return Err(not(
+            State::Refused,
+            Refusal::new(&rules::file::NOT_BUILT, "[secrets]: not built yet")
+                .hint("leave [secrets] out"),
+        ));
+    }
+    approvals(manifest, found, snapshot).map_err(|refusal| not(State::Waiting, refusal))?;
+    let cleared = match offers.get(&(manifest.bundle.clone(), manifest.version.to_string())) {
+        Some(Offer::Cleared(cleared)) => cleared,
+        Some(Offer::Refused(refusal)) => return Err(not(State::Refused, refusal.clone())),
+        Some(Offer::Blocked(refusal)) => return Err(not(State::Blocked, refusal.clone())),
+        Some(Offer::Fetching) | None => {
+            let reason = format!(
+                "bundle {} {} is being fetched",
+                manifest.bundle, manifest.version
+            );
+            return Err(not(
+                State::Fetching,
+                Refusal::new(&rules::bundle::MISSING, reason),
+            ));
+        }
+    };
+    requirements(cleared.bundle(), here).map_err(|refusal| not(State::Blocked, refusal))?;
+    ceiling::check(
+        &cleared.bundle().sandbox,
+        &snapshot.policy.ceiling,
+        &here.ceiling,
+    )
+    .map_err(|refusal| not(State::Refused, refusal))?;
+    spec::spec(
+        manifest,
+        cleared,
+        origin(&found.brought),
+        &snapshot.policy.ceiling,
+        here,
+    )
+    .map_err(|refusal| not(State::Refused, refusal))
+}
+
+/// Whether this box is meant: by its own facts, and where `count` narrows, by the roster that every box reads alike.
+fn choose(manifest: &Manifest, snapshot: &Snapshot, here: &Here) -> Verdict {
+    let verdict = manifest.on.choose(&here.facts);
+    let Some(count) = manifest.on.count.filter(|_| verdict == Verdict::Chosen) else {
+        return verdict;
+    };
+    let candidates: Vec<&str> = snapshot
+        .roster
+        .values()
+        .filter(|entry| {
+            let known = Facts {
+                name: entry.name.to_string(),
+                labels: entry.labels.clone(),
+                facts: BTreeMap::new(),
+            };
+            manifest.on.choose(&known) == Verdict::Chosen
+        })
+        .map(|entry| entry.name.as_str())
+        .collect();
+    let name = here.facts.name.as_str();
+    if !candidates.contains(&name) {
+        return Verdict::NotChosen(format!(
+            "count = {count} counts the boxes that boxes/ and its labels choose, and {name} is not among them"
+        ));
+    }
+    if manifest
+        .on
+        .narrow(&manifest.workflow, candidates.iter().copied())
+        .contains(&name)
+    {
+        return Verdict::Chosen;
+    }
+    Verdict::NotChosen(format!(
+        "count = {count} of {} boxes fell on others",
+        candidates.len()
+    ))
+}
+
+fn approvals(manifest: &Manifest, found: &Found, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let (needed, could) = snapshot.policy.approvals_needed(manifest);
+    if needed <= 1 {
+        return Ok(());
+    }
+    let others: Vec<&str> = could
+        .iter()
+        .filter(|name| **name != found.brought.by)
+        .map(Name::as_str)
+        .collect();
+    let missing = needed - 1;
+    let who = if others.is_empty() {
+        "nobody else has the right to".to_string()
+    } else {
+        format!("{} could", others.join(", "))
+    };
+    let reason = format!(
+        "{needed} people must stand behind it, {} does: {missing} missing, {who}",
+        found.brought.by
+    );
+    Err(Refusal::new(&rules::trunk::APPROVALS, reason)
+        .hint(format!("swarm-pack approve {}", found.brought.path)))
+}
+
+fn requirements(bundle: &Bundle, here: &Here) -> Result<(), Refusal> {
+    let Some(engine) = here.engines.get(&bundle.engine) else {
+        let known: Vec<&str> = here.engines.keys().map(Name::as_str).collect();
+        return Err(Refusal::new(
+            &rules::run::ENGINE,
+            format!(
+                "this box has no engine {:?}; it has {}",
+                bundle.engine.as_str(),
+                known.join(", ")
+            ),
+        )
+        .hint(format!(
+            "add [engines.{}] to agent.toml, or choose other boxes",
+            bundle.engine
+        )));
+    };
+    let fact = format!("engine.{}", bundle.engine);
+    if let Some(probe) = engine
+        .version
+        .as_ref()
+        .filter(|_| here.facts.get(&fact).is_none())
+    {
+        let program = probe.first().map_or("", String::as_str);
+        return Err(Refusal::new(
+            &rules::run::ENGINE,
+            format!(
+                "the engine {} is not installed here: {program} does not answer",
+                bundle.engine
+            ),
+        )
+        .hint(format!(
+            "install it, or choose other boxes (where = '{fact}')"
+        )));
+    }
+    let unmet = facts::unmet(&bundle.requires, &here.facts);
+    let Some(first) = unmet.first() else {
+        return Ok(());
+    };
+    let found = first
+        .found
+        .as_deref()
+        .map_or("this box has none".to_string(), |found| {
+            format!("this box has {found}")
+        });
+    let more = if unmet.len() > 1 {
+        format!(" (and {} more)", unmet.len() - 1)
+    } else {
+        String::new()
+    };
+    Err(Refusal::new(
+        &rules::run::REQUIREMENT,
+        format!(
+            "[requires] {} = \"{}\": {found}{more}",
+            first.fact, first.wanted
+        ),
+    )
+    .hint("install what is missing, or choose other boxes with [on] where"))
+}
+
+fn broken(problems: &[swarm_manifests::problem::Problem]) -> Refusal {
+    let Some(first) = problems.first() else {
+        return Refusal::new(&rules::file::SYNTAX, "the manifest could not be read");
+    };
+    let place = if first.line > 0 {
+        format!("{}:{}:{}", first.file, first.line, first.column)
+    } else {
+        first.file.clone()
+    };
+    let more = if problems.len() > 1 {
+        format!(" (and {} more)", problems.len() - 1)
+    } else {
+        String::new()
+    };
+    let mut refusal = Refusal::new(first.rule, format!("{place}: {}{more}", first.message));
+    refusal.hint.clone_from(&first.hint);
+    refusal
+}
+
+fn hold(found: &Found, state: State, refusal: Refusal) -> Held {
+    let manifest = found.manifest.as_ref().ok();
+    let brought = &found.brought;
+    // A fetch under way breaks no rule.
+    let rule = (state != State::Fetching).then(|| refusal.rule.id.to_string());
+    let origin = origin(brought);
+    let reason = match &origin.commit {
+        Some(_) => format!(
+            "{} (commit {} by {}, {})",
+            refusal.reason,
+            brought.commit.short(),
+            brought.by,
+            brought.path
+        ),
+        None => format!("{} ({})", refusal.reason, brought.path),
+    };
+    Held {
+        standing: Standing {
+            workflow: found.workflow.clone(),
+            bundle: manifest.map(|manifest| manifest.bundle.to_string()),
+            mode: manifest.map(|manifest| manifest.run.mode),
+            by: origin.by.clone(),
+            next: Next {
+                version: manifest.map(|manifest| manifest.version.to_string()),
+                commit: origin.commit.clone(),
+                state,
+                reason,
+                rule,
+            },
+        },
+        hint: refusal
+            .hint
+            .or_else(|| (state != State::Fetching).then(|| refusal.rule.remedy.to_string())),
+        origin,
+    }
+}
+
+/// The commit of what no commit brought: a plain folder, with `local`.
+pub const NOWHERE: Oid = Oid([0; 20]);
+
+fn origin(brought: &Brought) -> Origin {
+    if brought.commit == NOWHERE {
+        return Origin::default();
+    }
+    Origin {
+        commit: Some(brought.commit.to_string()),
+        position: Some(brought.position),
+        by: Some(brought.by.to_string()),
+        key: Some(brought.key.clone()),
+        time: Some(brought.time.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+use super::*;
+use std::sync::Arc;
+use swarm_manifests::{
+    bundle,
+    facts::Value,
+    manifest,
+    name::Pattern,
+    policy::{Ceiling, Grant, Policy, Right},
+    roster,
+    settings::Engine,
+};
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// One box, one bundle, one manifest; each test changes what it is about.
+struct World {
+    here: Here,
+    snapshot: Snapshot,
+    offers: BTreeMap<BundleKey, Offer>,
+}
+
+const BUNDLE: &str = r#"
+name = "ramp"
+version = "1.2.0"
+engine = "node"
+entry = "bin/{arch}.js"
+args = ["--on", "{box}", "{label.site}", "{state}"]
+"#;
+const MANIFEST: &str = r#"
+version = "1.2.0"
+[on]
+all = true
+[run]
+mode = "daemon"
+"#;
+
+fn world(bundle: &str, manifest: &str) -> World {
+    let engine = Engine {
+        command: vec!["node".into(), "{entry}".into()],
+        version: Some(vec!["node".into()]),
+    };
+    let text = |text: &str| Value::Text(text.into());
+    let facts = BTreeMap::from([
+        ("arch".to_string(), text("x86_64")),
+        ("os".to_string(), text("linux")),
+        ("hostname".to_string(), text("host")),
+        ("engine.node".to_string(), text("20.1.0")),
+    ]);
+    let here = Here {
+        facts: Facts {
+            name: "lab-1".into(),
+            labels: BTreeMap::from([("site".to_string(), text("berkeley"))]),
+            facts,
+        },
+        engines: BTreeMap::from([(name("node"), engine)]),
+        ceiling: Ceiling::default(),
+        store: "/store".into(),
+    };
+    let (bundle, problems) = bundle::read("bundle.toml", bundle.as_bytes());
+    let bundle = bundle.unwrap_or_else(|| panic!("{problems:?}"));
+    let cleared = Cleared {
+        bundle,
+        digest: Digest([7; 32]),
+        signed: Some((name("ci"), "SHA256:x".into())),
+    };
+    let (read, problems) = manifest::read("manifests/ramp.toml", manifest.as_bytes());
+    let brought = Brought {
+        path: "manifests/ramp.toml".into(),
+        commit: Oid([9; 20]),
+        position: 4,
+        by: name("alice"),
+        key: "SHA256:a".into(),
+        time: "2026-11-23T10:00:00Z".into(),
+    };
+    let found = Found {
+        workflow: name("ramp"),
+        brought: Arc::new(brought),
+        manifest: read.map(Arc::new).ok_or(problems),
+    };
+    let policy = Policy {
+        repository: "r".into(),
+        version: 1,
+        threshold: 1,
+        people: BTreeMap::new(),
+        teams: BTreeMap::new(),
+        grants: vec![],
+        revoked: vec![],
+        ceiling: Ceiling::default(),
+    };
+    let snapshot = Snapshot {
+        head: Oid([9; 20]),
+        position: 4,
+        policy: Arc::new(policy),
+        workflows: vec![found],
+        roster: Arc::default(),
+        problems: vec![],
+    };
+    World {
+        here,
+        snapshot,
+        offers: BTreeMap::from([(
+            (name("ramp"), "1.2.0".to_string()),
+            Offer::Cleared(Box::new(cleared)),
+        )]),
+    }
+}
+
+impl World {
+    fn resolve(&self) -> Resolved {
+        resolve(&self.snapshot, &self.here, &self.offers)
+    }
+
+    fn spec(&self) -> RunSpec {
+        match self.resolve().wanted.remove("ramp") {
+            Some(Wanted::Run(spec)) => *spec,
+            other => panic!("it should run: {other:?}"),
+        }
+    }
+
+    fn held(&self) -> Next {
+        match self.resolve().wanted.remove("ramp") {
+            Some(Wanted::Held(held)) => held.standing.next,
+            other => panic!("it should be held back: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn everything_of_ours_is_filled_in_and_the_supervisors_stays() {
+    let spec = world(BUNDLE, MANIFEST).spec();
+    assert_eq!(
+        spec.command,
+        [
+            "node",
+            "{bundle}/bin/x86_64.js",
+            "--on",
+            "lab-1",
+            "berkeley",
+            "{state}"
+        ]
+    );
+    assert_eq!(
+        spec.store,
+        std::path::PathBuf::from(format!("/store/{}", "07".repeat(32)))
+    );
+    assert_eq!(spec.origin.by.as_deref(), Some("alice"));
+}
+
+#[test]
+fn a_manifest_s_args_and_env_replace_and_add() {
+    let manifest =
+        MANIFEST.replace("version", "args = [\"x\"]\nversion") + "[env]\nA = \"{workflow}\"\n";
+    let spec = world(&format!("{BUNDLE}[env]\nA = \"1\"\nB = \"2\"\n"), &manifest).spec();
+    assert_eq!(spec.command, ["node", "{bundle}/bin/x86_64.js", "x"]);
+    assert_eq!(
+        spec.env,
+        BTreeMap::from([
+            ("A".to_string(), "ramp".to_string()),
+            ("B".to_string(), "2".to_string())
+        ])
+    );
+}
+
+#[test]
+fn a_box_that_is_not_chosen_says_by_what() {
+    let world = world(
+        BUNDLE,
+        &MANIFEST.replace("all = true", "where = 'site == \"paris\"'"),
+    );
+    assert!(world.resolve().wanted.is_empty());
+    assert!(
+        world.resolve().elsewhere["ramp"].contains("site"),
+        "{:?}",
+        world.resolve().elsewhere
+    );
+    assert!(needed(&world.snapshot, &world.here).is_empty());
+}
+
+#[test]
+fn an_engine_that_is_not_here_blocks() {
+    let mut world = world(BUNDLE, MANIFEST);
+    world.here.facts.facts.remove("engine.node");
+    let next = world.held();
+    assert_eq!(
+        (next.state, next.rule.as_deref()),
+        (State::Blocked, Some("S-RUN-02"))
+    );
+    world.here.engines.clear();
+    assert_eq!(world.held().rule.as_deref(), Some("S-RUN-02"));
+}
+
+#[test]
+fn a_requirement_that_is_not_met_blocks_with_both_versions() {
+    let next = world(&format!("{BUNDLE}[requires]\nnode = \">=22\"\n"), MANIFEST).held();
+    assert_eq!(
+        (next.state, next.rule.as_deref()),
+        (State::Blocked, Some("S-RUN-01"))
+    );
+    assert!(
+        next.reason.contains(">=22") && next.reason.contains("20.1.0"),
+        "{}",
+        next.reason
+    );
+}
+
+#[test]
+fn a_broken_manifest_is_refused_with_commit_person_and_path() {
+    let next = world(BUNDLE, &MANIFEST.replace("mode", "mood")).held();
+    assert_eq!(next.state, State::Refused);
+    for part in ["0909090909", "alice", "manifests/ramp.toml", "mood"] {
+        assert!(next.reason.contains(part), "{part} in {}", next.reason);
+    }
+}
+
+#[test]
+fn a_bundle_that_may_not_run_is_refused_alone() {
+    let mut world = world(BUNDLE, MANIFEST);
+    let refusal = Refusal::new(&rules::bundle::SIGNATURE, "its signature does not fit");
+    world
+        .offers
+        .insert((name("ramp"), "1.2.0".into()), Offer::Refused(refusal));
+    let next = world.held();
+    assert_eq!(
+        (next.state, next.rule.as_deref(), next.version.as_deref()),
+        (State::Refused, Some("S-BUNDLE-03"), Some("1.2.0"))
+    );
+    world.offers.clear();
+    assert_eq!(world.held().state, State::Fetching);
+}
+
+#[test]
+fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
+    let mut world = world(BUNDLE, MANIFEST);
+    let policy = Arc::make_mut(&mut world.snapshot.policy);
+    policy.grants = vec![Grant {
+        people: [name("alice"), name("bob")].into(),
+        may: [Right::Deploy].into(),
+        workflows: vec![Pattern::new("*").expect("a pattern")],
+        boxes: None,
+        approvals: 2,
+    }];
+    let next = world.held();
+    assert_eq!(
+        (next.state, next.rule.as_deref()),
+        (State::Waiting, Some("S-APPROVE-01"))
+    );
+    assert!(
+        next.reason.contains("1 missing") && next.reason.contains("bob could"),
+        "{}",
+        next.reason
+    );
+}
+
+#[test]
+fn limits_are_the_tightest_of_all() {
+    let limits = |memory: &str| format!("[limits]\nmemory = \"{memory}\"\n");
+    let mut world = world(
+        &(BUNDLE.to_string() + &limits("256M")),
+        &(MANIFEST.to_string() + &limits("512M")),
+    );
+    world.here.ceiling.limits.memory = Some(swarm_manifests::units::ByteSize(64 << 20));
+    assert_eq!(
+        world
+            .spec()
+            .limits
+            .memory
+            .map(|size| size.to_string())
+            .as_deref(),
+        Some("64M")
+    );
+}
+
+#[test]
+fn what_opens_more_than_the_ceiling_is_refused() {
+    let next = world(
+        &format!("{BUNDLE}[sandbox]\nwrite = [\"/srv/data\"]\n"),
+        MANIFEST,
+    )
+    .held();
+    assert_eq!(
+        (next.state, next.rule.as_deref()),
+        (State::Refused, Some("S-RUN-06"))
+    );
+}
+
+#[test]
+fn count_falls_on_so_many_boxes_of_the_roster() {
+    let mut here = world(
+        BUNDLE,
+        &MANIFEST.replace("all = true", "all = true\ncount = 2"),
+    );
+    let entry = |n: u8| {
+        (
+            name(&format!("lab-{n}")),
+            roster::Entry {
+                name: name(&format!("lab-{n}")),
+                keys: vec![],
+                labels: BTreeMap::new(),
+            },
+        )
+    };
+    here.snapshot.roster = Arc::new((1..=5).map(entry).collect());
+    let runs = (1..=5).filter(|n| {
+        here.here.facts.name = format!("lab-{n}");
+        here.resolve().wanted.contains_key("ramp")
+    });
+    assert_eq!(runs.count(), 2);
+    here.here.facts.name = "stranger".into();
+    assert!(here.resolve().elsewhere["ramp"].contains("not among them"));
+}

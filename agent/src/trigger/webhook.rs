@@ -1,0 +1,185 @@
+//! `POST /hooks/{github,gitlab,gitea,bitbucket,generic}`: the signature over the raw bytes is checked, then "look", nothing else.
+//!
+//! Touches the socket of `[webhook] listen`. Bounded in connections, bytes and time; a forged delivery costs its own reading.
+
+use super::Wake;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header,
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use swarm_wire::hook::{self, HookError, Provider};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The largest delivery, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// How long head and body may each take to arrive.
+const TIME: Duration = Duration::from_secs(10);
+/// How many connections there may be at a time.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The secrets, in the order of the file; none: no endpoint exists.
+pub type Secrets = Arc<[String]>;
+
+/// Reads a secret file of at most 64 KiB; one that is absent or unreadable is said, and leaves no endpoint.
+pub fn secrets(file: Option<&Path>) -> Result<Secrets, String> {
+    let Some(file) = file else {
+        return Ok(Secrets::default());
+    };
+    let said = |error: &dyn std::fmt::Display| {
+        format!(
+            "[webhook] secret-file {}: {error}; no webhook is taken",
+            file.display()
+        )
+    };
+    let length = file.metadata().map_err(|error| said(&error))?.len();
+    if length > 64 << 10 {
+        return Err(said(&"it has more than 64 KiB"));
+    }
+    Ok(hook::secrets(&std::fs::read_to_string(file).map_err(|error| said(&error))?).into())
+}
+
+/// Serves until cancelled.
+pub async fn serve(
+    listener: TcpListener,
+    secrets: tokio::sync::watch::Receiver<Secrets>,
+    wake: Wake,
+    stop: CancellationToken,
+) {
+    let tracker = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, mostly: it passes.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Ok(place) = room.clone().try_acquire_owned() else {
+            continue;
+        };
+        let served = connection(stream, secrets.clone(), wake.clone());
+        let stop = stop.clone();
+        tracker.spawn(async move {
+            tokio::select! { () = served => (), () = stop.cancelled() => () }
+            drop(place);
+        });
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+async fn connection(stream: TcpStream, secrets: tokio::sync::watch::Receiver<Secrets>, wake: Wake) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let (secrets, wake) = (secrets.borrow().clone(), wake.clone());
+        async move { Ok::<_, Infallible>(answer(request, &secrets, &wake).await) }
+    });
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(TIME)
+        .max_buf_size(16 << 10);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a webhook connection broke off");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    secrets: &[String],
+    wake: &Wake,
+) -> Response<Full<Bytes>> {
+    match take(request, secrets).await {
+        Ok(provider) => {
+            wake.promise("webhook");
+            tracing::info!(?provider, "a webhook");
+            say(StatusCode::OK, "looking\n")
+        }
+        Err((status, why)) => {
+            if status != StatusCode::NOT_FOUND {
+                tracing::warn!(
+                    status = status.as_u16(),
+                    why,
+                    rule = "S-HOOK-01",
+                    "a webhook that does not count"
+                );
+            }
+            say(status, why)
+        }
+    }
+}
+
+async fn take(
+    request: Request<Incoming>,
+    secrets: &[String],
+) -> Result<Provider, (StatusCode, &'static str)> {
+    let provider = request
+        .uri()
+        .path()
+        .strip_prefix("/hooks/")
+        .and_then(|provider| provider.parse::<Provider>().ok());
+    let Some(provider) = provider.filter(|_| !secrets.is_empty()) else {
+        return Err((StatusCode::NOT_FOUND, "nothing here\n"));
+    };
+    if request.method() != Method::POST {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "POST only\n"));
+    }
+    let (head, body) = request.into_parts();
+    if head
+        .headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+    {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it uncompressed\n"));
+    }
+    let read = tokio::time::timeout(TIME, Limited::new(body, MAX_BODY).collect()).await;
+    let body = match read {
+        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "too slow\n")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "1 MiB at most\n"));
+        }
+        Ok(Err(_)) => return Err((StatusCode::BAD_REQUEST, "the body broke off\n")),
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let look_up = |name: &'static str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    match hook::verify(provider, look_up, &body, secrets, now) {
+        Ok(()) => Ok(provider),
+        Err(HookError::NoSecret) => Err((StatusCode::NOT_FOUND, "nothing here\n")),
+        Err(HookError::Missing(_)) => Err((StatusCode::UNAUTHORIZED, "not signed [S-HOOK-01]\n")),
+        Err(_) => Err((
+            StatusCode::UNAUTHORIZED,
+            "the signature does not fit [S-HOOK-01]\n",
+        )),
+    }
+}
+
+fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests;

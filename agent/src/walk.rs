@@ -1,0 +1,556 @@
+//! The walk, from a nudge to a picture of what should run: look, fetch, verify, resolve, store. One at a time, in this order.
+//!
+//! Touches everything through its rooms; owns the trust, the mirror, the store. Hands on whole pictures, and never waits for who
+//! plans. Whatever fails leaves the picture before standing.
+
+use crate::{
+    allowance,
+    bundles::{self, Shelf},
+    facts::{self, Here, Probed},
+    fetch::Fetch,
+    picture::{Contact, Picture, trouble},
+    resolve::{self, BundleKey, Offer},
+    settings::Config,
+    store::Store,
+    trigger::{Nudges, pace::Outcome},
+    trust,
+};
+use anyhow::Context;
+use std::{collections::BTreeMap, rc::Rc};
+use swarm_manifests::{id::Oid, problem::Refusal, report::Event, rules::remote};
+use swarm_repository::{
+    objects::{ObjectError, Objects},
+    snapshot::Snapshot,
+    trunk::Advance,
+    trust_file::{self, Loaded},
+    trusted::Trusted,
+    verifier::Verifier,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Where the walk hands on what it knows.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Outlets {
+    pub picture: watch::Sender<Rc<Picture>>,
+    pub contact: watch::Sender<Contact>,
+    /// For the journal: moves of the trust.
+    pub events: mpsc::Sender<Event>,
+}
+
+/// The walker, with everything that only it may touch.
+pub struct Walk {
+    config: Rc<Config>,
+    here: Rc<Here>,
+    probed: Probed,
+    fetch: Option<Fetch>,
+    objects: Objects,
+    verifier: Verifier,
+    trusted: Option<Trusted>,
+    store: Store,
+    /// The head that was judged last: it is not judged again at each poll.
+    judged: Option<Oid>,
+    /// Trailers of commits up to this position were followed by an earlier agent.
+    followed: u64,
+    /// What was needed and could not be had.
+    pending: Option<Refusal>,
+    out: Outlets,
+}
+
+/// What a trial walk finds: the picture as a sync would leave it.
+pub type Trial = Result<Rc<Picture>, Refusal>;
+
+impl Walk {
+    /// Opens mirror, store and trust. Nothing is asked of the network yet.
+    pub async fn begin(config: Rc<Config>, followed: u64, out: Outlets) -> anyhow::Result<Self> {
+        let own = config.own();
+        trust::own_folder(&own).with_context(|| format!("cannot make {}", own.display()))?;
+        let store = Store::open(&config.store())?;
+        let objects =
+            Objects::open(&own.join("mirror"), true).context("the mirror cannot be opened")?;
+        let mut probed = Probed::load(&own.join("engines.json"));
+        let here = Rc::new(facts::look(&config, &mut probed).await);
+        let mut walk = Self {
+            here,
+            probed,
+            fetch: Fetch::new(&config)?,
+            objects,
+            verifier: Verifier::new(),
+            trusted: None,
+            store,
+            judged: None,
+            followed,
+            pending: None,
+            out,
+            config,
+        };
+        walk.keep_probes();
+        walk.recall();
+        Ok(walk)
+    }
+
+    fn keep_probes(&self) {
+        if let Err(error) = self.probed.save(&self.config.own().join("engines.json")) {
+            tracing::warn!(%error, "cannot keep what the engines' probes said");
+        }
+    }
+
+    /// Takes up the trust where an earlier agent left it, and shows what follows from it, without the network.
+    fn recall(&mut self) {
+        let Some(trust) = self.config.settings.trust.clone() else {
+            return self.show(None);
+        };
+        self.trusted = None;
+        match trust_file::load(&self.config.own(), &trust) {
+            Loaded::Kept(trusted) => self.trusted = Some(*trusted),
+            Loaded::New => {}
+            Loaded::Reintroduced(old) => {
+                let reason = format!(
+                    "[trust] was changed: introduction {} instead of {}; what runs goes on until the new trunk verifies",
+                    trust.introduction.short(),
+                    old.introduction.short()
+                );
+                self.tell(Event {
+                    reason: Some(reason),
+                    commit: Some(trust.introduction.to_string()),
+                    ..event("trust")
+                });
+            }
+            Loaded::Lost(refusal) => self.tell(Event {
+                reason: Some(refusal.reason),
+                rule: Some(refusal.rule.id.into()),
+                ..event("trust")
+            }),
+        }
+        if let Err(refusal) = self.see_and_survey() {
+            self.show(Some(trouble(&refusal, None)));
+        }
+    }
+
+    /// Reads a new configuration: what can change without a restart counts from here on.
+    pub async fn reload(&mut self, config: Rc<Config>) -> anyhow::Result<()> {
+        let other_remote = config.settings.repository != self.config.settings.repository;
+        let other_trust = config.settings.trust != self.config.settings.trust;
+        self.here = Rc::new(facts::look(&config, &mut self.probed).await);
+        self.keep_probes();
+        if other_remote {
+            self.fetch = Fetch::new(&config)?;
+        }
+        self.config = config;
+        self.judged = None;
+        if other_trust {
+            self.recall();
+        } else if let Err(refusal) = self.see_and_survey() {
+            tracing::warn!(%refusal, "after a reload");
+        }
+        Ok(())
+    }
+
+    /// One walk. A poll that finds nothing does nothing but look.
+    pub async fn walk(&mut self, nudges: Nudges) -> Outcome {
+        let outcome = match self.look_and_follow().await {
+            Ok(moved) => {
+                if moved {
+                    Outcome::Moved
+                } else {
+                    Outcome::Same
+                }
+            }
+            Err(refusal) => {
+                tracing::warn!(
+                    rule = refusal.rule.id,
+                    reason = refusal.reason,
+                    "the walk stopped"
+                );
+                self.failed(&refusal);
+                Outcome::Failed
+            }
+        };
+        self.out.contact.send_modify(|contact| {
+            contact.served = nudges.all;
+            contact.is_busy = false;
+            contact.failures = if outcome == Outcome::Failed {
+                contact.failures.saturating_add(1)
+            } else {
+                0
+            };
+        });
+        outcome
+    }
+
+    async fn look_and_follow(&mut self) -> Result<bool, Refusal> {
+        let Some(fetch) = &mut self.fetch else {
+            return Ok(false);
+        };
+        let head = fetch.look().await?;
+        self.out.contact.send_modify(|contact| {
+            contact.head = Some(head);
+            contact.at = Some(jiff::Timestamp::now());
+            contact.failure = None;
+            if contact.url.as_deref() != Some(fetch.shown_url()) {
+                contact.url = Some(fetch.shown_url().into());
+            }
+        });
+        if self.judged == Some(head) && self.pending.is_none() {
+            self.recovered();
+            return Ok(false);
+        }
+        self.out
+            .contact
+            .send_modify(|contact| contact.is_busy = true);
+        self.fetch_history(head).await?;
+        let moved = self.judged != Some(head);
+        let stopped = self.advance(head)?;
+        self.judged = Some(head);
+        self.gather(stopped).await?;
+        Ok(moved)
+    }
+
+    async fn fetch_history(&mut self, head: Oid) -> Result<(), Refusal> {
+        if self.objects.has(head) {
+            return Ok(());
+        }
+        let Some(fetch) = &mut self.fetch else {
+            return Ok(());
+        };
+        let known = self
+            .trusted
+            .iter()
+            .map(|trusted| trusted.head)
+            .chain(self.judged);
+        let have: Vec<Oid> = known.filter(|id| self.objects.has(*id)).collect();
+        fetch.history(head, &have).await?;
+        if self.objects.has(head) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            &remote::PACK,
+            format!("the remote did not send commit {}", head.short()),
+        ))
+    }
+
+    /// Moves the trust as far as it verifies, and saves it before anything follows from it. Gives what stopped it.
+    fn advance(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Refusal> {
+        let Some(trust) = self.config.settings.trust.clone() else {
+            return Ok(None);
+        };
+        let from = match self.trusted.clone() {
+            Some(trusted) => trusted,
+            None => match self
+                .verifier
+                .introduce(&self.objects, &trust)
+                .map_err(|error| unreadable(&error))?
+            {
+                Ok(trusted) => trusted,
+                Err(refusal) => return Ok(Some((refusal, trust.introduction))),
+            },
+        };
+        let advance = self
+            .verifier
+            .advance(&self.objects, &from, head)
+            .map_err(|error| unreadable(&error))?;
+        let (to, stopped) = match advance {
+            Advance::Moved(to) => (to, None),
+            Advance::Same => (from, None),
+            Advance::Stopped {
+                at,
+                commit,
+                refusal,
+            } => (at, Some((refusal, commit))),
+            Advance::Astray(refusal) => (from, Some((refusal, head))),
+        };
+        if self
+            .trusted
+            .as_ref()
+            .is_none_or(|before| before.head != to.head || before.introduction != to.introduction)
+        {
+            self.save(&to)?;
+        }
+        self.trusted = Some(to);
+        Ok(stopped)
+    }
+
+    fn save(&mut self, to: &Trusted) -> Result<(), Refusal> {
+        let own = self.config.own();
+        trust_file::save(&own, self.trusted.as_ref(), to).map_err(|error| {
+            Refusal::new(
+                &swarm_manifests::rules::run::DISK,
+                format!(
+                    "cannot save the trust in {}: {error}; nothing changes until it can be saved",
+                    own.display()
+                ),
+            )
+        })?;
+        let before = self.trusted.as_ref().map_or_else(
+            || "[trust]".to_string(),
+            |before| format!("{} (position {})", before.head.short(), before.position),
+        );
+        tracing::info!(head = %to.head.short(), position = to.position, "the trust moved");
+        self.tell(Event {
+            commit: Some(to.head.to_string()),
+            reason: Some(format!(
+                "the trusted trunk moved from {before} to {} (position {})",
+                to.head.short(),
+                to.position
+            )),
+            ..event("trust")
+        });
+        Ok(())
+    }
+
+    /// Looks at the bundles, fetches what is missing, shows each step.
+    async fn gather(&mut self, stopped: Option<(Refusal, Oid)>) -> Result<(), Refusal> {
+        let stopped = stopped.map(|(refusal, commit)| trouble(&refusal, Some(commit)));
+        let Some(snapshot) = self.snapshot()? else {
+            self.show(stopped);
+            return Ok(());
+        };
+        let (Some(trusted), Some(fetch)) = (&self.trusted, &mut self.fetch) else {
+            return Ok(());
+        };
+        let needed = resolve::needed(&snapshot, &self.here);
+        let allowances = allowances(&self.objects, &snapshot, self.followed);
+        let mut shelf = Shelf {
+            objects: &self.objects,
+            verifier: &mut self.verifier,
+            trusted,
+            policy: &snapshot.policy,
+            store: &self.store,
+        };
+        let (here, out) = (&self.here, &self.out);
+        let show = |offers: &BTreeMap<BundleKey, Offer>| {
+            send(
+                out,
+                Picture {
+                    trouble: stopped.clone(),
+                    ..draw(here, &snapshot, trusted, offers.clone(), &allowances)
+                },
+            );
+        };
+        let (offers, failure) = bundles::gather(&mut shelf, &needed, fetch, show).await;
+        let blocked = offers.values().find_map(|offer| match offer {
+            Offer::Blocked(refusal) => Some(refusal.clone()),
+            _ => None,
+        });
+        self.pending = failure.clone().or(blocked);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The snapshot and the bundles as far as they are here, without the network.
+    fn see_and_survey(&mut self) -> Result<(), Refusal> {
+        let Some(snapshot) = self.snapshot()? else {
+            self.show(None);
+            return Ok(());
+        };
+        let Some(trusted) = &self.trusted else {
+            return Ok(());
+        };
+        let mut shelf = Shelf {
+            objects: &self.objects,
+            verifier: &mut self.verifier,
+            trusted,
+            policy: &snapshot.policy,
+            store: &self.store,
+        };
+        let (offers, _) = bundles::survey(&mut shelf, &resolve::needed(&snapshot, &self.here));
+        let before = self.out.picture.borrow().trouble.clone();
+        send(
+            &self.out,
+            Picture {
+                trouble: before,
+                ..draw(
+                    &self.here,
+                    &snapshot,
+                    trusted,
+                    offers,
+                    &allowances(&self.objects, &snapshot, self.followed),
+                )
+            },
+        );
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Refusal> {
+        let Some(trusted) = &self.trusted else {
+            return Ok(None);
+        };
+        let snapshot = self
+            .verifier
+            .snapshot(&self.objects, trusted)
+            .map_err(|error| unreadable(&error))?;
+        Ok(Some(Rc::new(snapshot)))
+    }
+
+    /// What a sync would do: history is fetched and judged, nothing is saved, stored or shown.
+    pub async fn trial(&mut self) -> Trial {
+        let Some(fetch) = &mut self.fetch else {
+            return Ok(self.out.picture.borrow().clone());
+        };
+        let head = fetch.look().await?;
+        self.fetch_history(head).await?;
+        let Some(trust) = self.config.settings.trust.clone() else {
+            return Ok(self.out.picture.borrow().clone());
+        };
+        let from = match &self.trusted {
+            Some(trusted) => trusted.clone(),
+            None => self
+                .verifier
+                .introduce(&self.objects, &trust)
+                .map_err(|error| unreadable(&error))??,
+        };
+        let (trusted, stopped) = match self
+            .verifier
+            .advance(&self.objects, &from, head)
+            .map_err(|error| unreadable(&error))?
+        {
+            Advance::Moved(to) => (to, None),
+            Advance::Same => (from, None),
+            Advance::Stopped {
+                at,
+                commit,
+                refusal,
+            } => (at, Some(trouble(&refusal, Some(commit)))),
+            Advance::Astray(refusal) => (from, Some(trouble(&refusal, Some(head)))),
+        };
+        let snapshot = Rc::new(
+            self.verifier
+                .snapshot(&self.objects, &trusted)
+                .map_err(|error| unreadable(&error))?,
+        );
+        let needed = resolve::needed(&snapshot, &self.here);
+        let mut shelf = Shelf {
+            objects: &self.objects,
+            verifier: &mut self.verifier,
+            trusted: &trusted,
+            policy: &snapshot.policy,
+            store: &self.store,
+        };
+        let offers = bundles::foresee(&mut shelf, &needed);
+        let allowances = allowances(&self.objects, &snapshot, self.followed);
+        Ok(Rc::new(Picture {
+            trouble: stopped,
+            ..draw(&self.here, &snapshot, &trusted, offers, &allowances)
+        }))
+    }
+
+    /// A stored bundle was found changed: away with it, so that the next walk stores it anew.
+    pub fn distrust(&mut self, digest: swarm_manifests::id::Digest) {
+        tracing::warn!(%digest, "a stored bundle was changed: it is stored anew");
+        self.store.discard(digest);
+        self.judged = None;
+    }
+
+    /// Removes bundles that nobody needs.
+    pub fn collect(&self, keep: &std::collections::BTreeSet<swarm_manifests::id::Digest>) {
+        let gone = self.store.collect(keep);
+        if gone > 0 {
+            tracing::info!(
+                gone,
+                "bundles that nobody needs were removed from the store"
+            );
+        }
+    }
+
+    /// Shows the picture with this trouble and everything else as it was.
+    fn show(&self, trouble: Option<swarm_manifests::report::Trouble>) {
+        self.out.picture.send_modify(|picture| {
+            let before = Picture::clone(picture);
+            *picture = Rc::new(Picture {
+                here: self.here.clone(),
+                trouble,
+                ..before
+            });
+        });
+    }
+
+    fn failed(&self, refusal: &Refusal) {
+        self.out
+            .contact
+            .send_modify(|contact| contact.failure = Some(refusal.clone()));
+        let now = trouble(refusal, None);
+        // A trunk that is stopped stays the trouble that counts; that the remote is away beside it stands in the contact.
+        let standing = self.out.picture.borrow().trouble.clone();
+        if standing
+            .as_ref()
+            .is_none_or(|standing| standing.commit.is_none() && standing.rule != now.rule)
+        {
+            self.show(Some(now));
+        }
+    }
+
+    /// The remote answers again: a trouble that was only that is over.
+    fn recovered(&self) {
+        let is_over = self
+            .out
+            .picture
+            .borrow()
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.commit.is_none());
+        if is_over {
+            self.show(None);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        if self.out.events.try_send(event).is_err() {
+            tracing::warn!("an event did not reach the journal: too many wait");
+        }
+    }
+}
+
+fn unreadable(error: &ObjectError) -> Refusal {
+    Refusal::new(&remote::PACK, format!("the mirror cannot be read: {error}"))
+        .hint("it is fetched again by itself; what runs goes on")
+}
+
+fn allowances(objects: &Objects, snapshot: &Snapshot, followed: u64) -> Rc<Vec<(u64, u32)>> {
+    Rc::new(allowance::read(
+        objects,
+        snapshot.head,
+        snapshot.position,
+        followed,
+    ))
+}
+
+fn draw(
+    here: &Rc<Here>,
+    snapshot: &Rc<Snapshot>,
+    trusted: &Trusted,
+    offers: BTreeMap<BundleKey, Offer>,
+    allowances: &Rc<Vec<(u64, u32)>>,
+) -> Picture {
+    Picture {
+        here: here.clone(),
+        introduction: Some(trusted.introduction),
+        resolved: Rc::new(resolve::resolve(snapshot, here, &offers)),
+        offers: Rc::new(offers),
+        snapshot: Some(snapshot.clone()),
+        allowances: allowances.clone(),
+        trouble: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn send(out: &Outlets, picture: Picture) {
+    out.picture.send_replace(Rc::new(picture));
+}
+
+/// An event of the agent's; number and time are the journal's to give.
+pub fn event(action: &str) -> Event {
+    Event {
+        sequence: 0,
+        time: String::new(),
+        action: action.into(),
+        workflow: None,
+        instance: None,
+        version: None,
+        digest: None,
+        commit: None,
+        by: None,
+        key: None,
+        rule: None,
+        reason: None,
+        exit: None,
+    }
+}
