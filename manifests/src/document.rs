@@ -25,8 +25,8 @@ use toml::{
 
 /// So many problems of one file are told.
 const MAX_PROBLEMS: usize = 100;
-/// The deepest key, in dots: a tree is dropped by recursion.
-const MAX_DOTS: usize = 32;
+/// The longest file whose errors of syntax are all told; of a longer one it is the first (they could be a million).
+const MAX_RECOVERED: usize = 64 << 10;
 
 /// Reads a file: checks it against the shape, then lets `build` make the value. It comes out only where there is no problem.
 pub(crate) fn read<T>(
@@ -45,10 +45,11 @@ pub(crate) fn read<T>(
         problems: RefCell::default(),
     };
     sheet.check_characters();
-    if sheet.has_deep_key() {
-        return (None, sheet.finish());
-    }
-    let (tree, errors) = DeTable::parse_recoverable(text);
+    let (tree, errors) = match DeTable::parse(text) {
+        Ok(tree) => (tree, Vec::new()),
+        Err(_) if text.len() <= MAX_RECOVERED => DeTable::parse_recoverable(text),
+        Err(error) => (Spanned::new(0..0, DeTable::new()), vec![error]),
+    };
     let root = Table {
         sheet: &sheet,
         tree: tree.get_ref(),
@@ -158,25 +159,6 @@ impl Sheet<'_> {
                 None,
             );
         }
-    }
-
-    /// Whether a line has more dots outside of quotes than any key of ours, reported.
-    fn has_deep_key(&self) -> bool {
-        let mut at = 0;
-        for line in self.text.split_inclusive('\n') {
-            let key = line.split(['=', '"', '\'', '#']).next().unwrap_or_default();
-            if key.matches('.').count() > MAX_DOTS {
-                self.report(
-                    Some(at..at + key.len()),
-                    &SYNTAX,
-                    format!("a key of more than {MAX_DOTS} parts"),
-                    None,
-                );
-                return true;
-            }
-            at += line.len();
-        }
-        false
     }
 
     /// Adds the errors of syntax; of the other problems keeps those that are not their consequence.

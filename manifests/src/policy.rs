@@ -114,3 +114,6 @@ impl Policy {
         self.people.get(person).is_some_and(|p| p.admin)
     }
 }
+
+#[cfg(test)]
+mod tests;

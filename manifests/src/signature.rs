@@ -43,10 +43,21 @@ impl Signature {
     /// Reads the armour: exactly one block, LF, any legal line width, nothing before or after it but one final newline.
     pub fn parse(armour: &[u8]) -> Result<Self, SignatureError> {
         let raw = unarmour(armour)?;
-        check_blob(&raw)?;
+        let key = check_blob(&raw)?;
         let inner = SshSig::from_pem(rewrap(&raw))
             .map_err(|_| SignatureError::Armour("its inside is damaged"))?;
         key::check(inner.public_key()).map_err(refuse_key)?;
+        // `ssh-key` reads an ed25519 key of any claimed length.
+        if PublicKey::from(inner.public_key().clone())
+            .to_bytes()
+            .ok()
+            .as_deref()
+            != Some(key)
+        {
+            return Err(SignatureError::Armour(
+                "its key has another spelling than the one there is",
+            ));
+        }
         if is_security_key(inner.public_key()) {
             check_touch(inner.signature_bytes())?;
         }
@@ -78,7 +89,8 @@ impl Signature {
     }
 }
 
-/// Signs with a private key in memory, as `ssh-keygen -Y sign` does (SHA-512 inside); returns the armour with its final newline.
+/// Signs with an ed25519 or ECDSA key in memory, as `ssh-keygen -Y sign` does (SHA-512 inside); returns the armour with its final
+/// newline. RSA is refused: `ssh-key` 0.6.7 builds the private key from one prime twice. Security keys sign through ssh-keygen.
 pub fn sign(key: &PrivateKey, namespace: &str, message: &[u8]) -> Result<String, SignatureError> {
     let refused =
         |_| SignatureError::Algorithm(format!("a {} key that cannot sign here", key.algorithm()));
@@ -139,8 +151,8 @@ fn rewrap(raw: &[u8]) -> String {
     armour + END + "\n"
 }
 
-/// Looks at the names inside before anything is taken apart, so that what is refused is refused by its name.
-fn check_blob(raw: &[u8]) -> Result<(), SignatureError> {
+/// Looks at the names inside before anything is taken apart, so that what is refused is refused by its name; returns the key's bytes.
+fn check_blob(raw: &[u8]) -> Result<&[u8], SignatureError> {
     let damaged = SignatureError::Armour("its inside is damaged");
     let other = |name: &[u8]| {
         Err(SignatureError::Algorithm(
@@ -153,12 +165,12 @@ fn check_blob(raw: &[u8]) -> Result<(), SignatureError> {
         return Err(SignatureError::Armour("its version is not 1"));
     }
     let mut next = || string(&mut rest).ok_or(damaged.clone());
-    let (mut key, _namespace, reserved, hash, mut signature) =
+    let (blob, _namespace, reserved, hash, mut signature) =
         (next()?, next()?, next()?, next()?, next()?);
     if !rest.is_empty() {
         return Err(SignatureError::Armour("it has bytes after its end"));
     }
-    let key = string(&mut key).ok_or(damaged.clone())?;
+    let key = string(&mut &*blob).ok_or(damaged.clone())?;
     let signature = string(&mut signature).ok_or(damaged)?;
     let fits = match key {
         b"ssh-ed25519"
@@ -183,7 +195,7 @@ fn check_blob(raw: &[u8]) -> Result<(), SignatureError> {
     if !reserved.is_empty() {
         return Err(SignatureError::Armour("its reserved field is not empty"));
     }
-    Ok(())
+    Ok(blob)
 }
 
 /// Takes one length-prefixed string (RFC 4251 §5) off the front.

@@ -1,0 +1,341 @@
+//! Files that people write: what is wrong is told all at once, each with its place and rule; nothing makes a reader panic.
+
+use swarm_manifests::{bundle, manifest, problem::Problem, settings};
+
+const BUNDLE: &str =
+    "name = \"ramp\"\nversion = \"1.2.0\"\nengine = \"node\"\nentry = \"ramp.js\"\n";
+const MANIFEST: &str = "version = \"1.2.0\"\n[on]\nall = true\n[run]\nmode = \"daemon\"\n";
+
+/// Rule, line and column of each problem.
+fn places(problems: &[Problem]) -> Vec<(&'static str, usize, usize)> {
+    problems
+        .iter()
+        .map(|problem| (problem.rule.id, problem.line, problem.column))
+        .collect()
+}
+
+fn rules(problems: &[Problem]) -> Vec<&'static str> {
+    problems.iter().map(|problem| problem.rule.id).collect()
+}
+
+fn bundle_rules(more: &str) -> Vec<&'static str> {
+    rules(&bundle::read("bundle.toml", format!("{BUNDLE}{more}").as_bytes()).1)
+}
+
+fn manifest_rules(more: &str) -> Vec<&'static str> {
+    rules(&manifest::read("manifests/web.toml", format!("{MANIFEST}{more}").as_bytes()).1)
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once() {
+    let text = "name = \"Ramp\"\nversion = \"1.2\"\nengin = \"node\"\nentry = \"/abs\"\nargs = [1, \"ok\"]\n[limits]\nmemory = \"64X\"\npids = -1\n";
+    let problems = bundle::read("bundle.toml", text.as_bytes()).1;
+    let want = [
+        ("S-FILE-06", 1, 8),
+        ("S-FILE-05", 2, 11),
+        ("S-FILE-02", 3, 1),
+        ("S-FILE-09", 4, 9),
+        ("S-FILE-04", 5, 9),
+        ("S-FILE-05", 7, 10),
+        ("S-FILE-05", 8, 8),
+        ("S-FILE-03", 0, 0),
+    ];
+    assert_eq!(places(&problems), want, "{problems:#?}");
+    assert_eq!(
+        problems[2].hint.as_deref(),
+        Some("did you mean \"engine\"?")
+    );
+    assert_eq!(&text[problems[6].span.clone().expect("a place")], "-1");
+}
+
+#[test]
+fn an_error_of_syntax_hides_no_other_problem() {
+    let text = "name = \"ramp\"\nversion = \nengine = \"node\"\nentry = \"a\"\nwrong = 1\nname = \"twice\"\n";
+    let problems = bundle::read("bundle.toml", text.as_bytes()).1;
+    let found = places(&problems);
+    assert!(found.contains(&("S-FILE-02", 5, 1)), "{problems:#?}");
+    assert!(
+        found
+            .iter()
+            .any(|place| (place.0, place.1) == ("S-FILE-01", 2)),
+        "{problems:#?}"
+    );
+    assert!(
+        found
+            .iter()
+            .any(|place| (place.0, place.1) == ("S-FILE-01", 6)),
+        "{problems:#?}"
+    );
+    assert!(
+        !found.iter().any(|place| place.0 == "S-FILE-03"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+    let problems = manifest::read(
+        "manifests/web.toml",
+        b"version = \"1.0.0\"\nmode = \"once\"\n[on]\nall = true\n[run]\nmode = \"once\"\n",
+    )
+    .1;
+    assert_eq!(
+        problems
+            .iter()
+            .map(|problem| problem.hint.as_deref())
+            .collect::<Vec<_>>(),
+        [Some("it belongs into [run]")]
+    );
+}
+
+#[test]
+fn what_is_no_text_of_ours_is_refused_before_it_is_parsed() {
+    let refused = |bytes: &[u8]| places(&bundle::read("bundle.toml", bytes).1);
+    assert_eq!(refused(&vec![b'#'; (1 << 20) + 1]), [("S-FILE-07", 0, 0)]);
+    assert_eq!(
+        refused(b"name = \"ramp\"\nx = \"\xff\"\n"),
+        [("S-FILE-01", 2, 6)]
+    );
+    assert_eq!(
+        refused("\u{feff}name = 1".as_bytes()),
+        [("S-FILE-12", 1, 1)]
+    );
+    assert_eq!(bundle_rules("# \u{202e}\n"), ["S-FILE-12"]);
+    assert_eq!(bundle_rules("args = [\"\\u202e\"]\n"), ["S-FILE-12"]);
+}
+
+#[test]
+fn values_out_of_their_range_or_form_are_refused() {
+    for (more, rule) in [
+        ("args = [\"a\\u0000b\"]", "S-FILE-05"),
+        ("[limits]\npids = 1.5", "S-FILE-04"),
+        ("[limits]\npids = \"64\"", "S-FILE-04"),
+        ("[limits]\npids = 99999999999999999999", "S-FILE-05"),
+        ("[limits]\ncpu = \"0%\"", "S-FILE-05"),
+        ("[limits]\ncpu = \"+5%\"", "S-FILE-05"),
+        ("[stop]\ngrace = \"0s\"", "S-FILE-05"),
+        ("[stop]\ngrace = \"1e99s\"", "S-FILE-05"),
+        ("[stop]\nsignal = \"TERM\"", "S-FILE-05"),
+        ("[ready]\ntcp = 0", "S-FILE-05"),
+        (
+            "[ready]\ntcp = 80\nhttp = \"http://127.0.0.1/\"",
+            "S-FILE-05",
+        ),
+        ("[ready]\ntimeout = \"3s\"", "S-FILE-03"),
+        ("[ready]\nnotify = false", "S-FILE-05"),
+        ("[health]\nlog = \"x\"", "S-FILE-02"),
+        ("[install]\ncommand = []", "S-FILE-05"),
+        ("[install]\nnetwork = true", "S-FILE-03"),
+        ("user = \"root\"", "S-FILE-05"),
+        ("ports = [\"9-8\"]", "S-FILE-05"),
+        ("ports = [\"0\"]", "S-FILE-05"),
+        ("workdir = \"state/../x\"", "S-FILE-09"),
+        ("workdir = \"/srv\"", "S-FILE-09"),
+        ("[requires]\nnode = \">=\"", "S-FILE-05"),
+        ("[env]\nSWARM_BOX = \"x\"", "S-FILE-08"),
+        ("[env]\n\"A=B\" = \"x\"", "S-FILE-06"),
+        ("[sandbox]\nread = [\"etc\"]", "S-FILE-09"),
+    ] {
+        assert!(
+            bundle_rules(more).contains(&rule),
+            "{more}: {:?}",
+            bundle_rules(more)
+        );
+    }
+    assert_eq!(
+        bundle_rules("[env]\nLD_PRELOAD = \"x.so\"\nNODE_OPTIONS = \"\""),
+        Vec::<&str>::new(),
+        "a bundle is signed code"
+    );
+}
+
+#[test]
+fn an_entry_is_a_clean_path_inside_the_bundle() {
+    let refused = |entry: &str| {
+        let text = BUNDLE.replace("\"ramp.js\"", &format!("'{entry}'"));
+        !bundle::read("bundle.toml", text.as_bytes()).1.is_empty()
+    };
+    for entry in [
+        "",
+        "/bin/sh",
+        "../x",
+        "a/../b",
+        "a//b",
+        "a/",
+        "./a",
+        ".git/x",
+        "a/.GIT/b",
+        "a\\b",
+        "{label.x}/a",
+    ] {
+        assert!(refused(entry), "{entry:?}");
+    }
+    for entry in ["ramp.js", "bin/app-{arch}-{os}", "a b/ä.js"] {
+        assert!(!refused(entry), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_manifest_may_not_set_what_loads_code() {
+    for name in [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "NODE_OPTIONS",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONHOME",
+        "BASH_ENV",
+        "ENV",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "ERL_FLAGS",
+        "ERL_AFLAGS",
+        "ERL_ZFLAGS",
+        "ERL_LIBS",
+        "PERL5OPT",
+        "PERL5LIB",
+        "RUBYOPT",
+        "RUBYLIB",
+        "GCONV_PATH",
+        "DYLD_INSERT_LIBRARIES",
+        "SWARM_BOX",
+    ] {
+        assert_eq!(
+            manifest_rules(&format!("[env]\n{name} = \"x\"\n")),
+            ["S-FILE-08"],
+            "{name}"
+        );
+    }
+    assert_eq!(
+        manifest_rules("[env]\nLANG = \"C\"\nENVIRONMENT = \"x\"\n"),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_its_own_rule() {
+    for more in [
+        "[rollout]\nwaves = [\"5%\"]\n",
+        "[secrets]\nTOKEN = \"t\"\n",
+    ] {
+        assert_eq!(manifest_rules(more), ["S-FILE-10"], "{more}");
+    }
+    assert_eq!(manifest_rules("schedule = \"daily\"\n"), ["S-FILE-10"]);
+}
+
+#[test]
+fn on_must_say_which_boxes() {
+    let on = |on: &str| {
+        let text = format!("version = \"1.0.0\"\n[on]\n{on}\n[run]\nmode = \"once\"\n");
+        places(&manifest::read("manifests/web.toml", text.as_bytes()).1)
+    };
+    assert_eq!(on("all = true\ncount = 2"), []);
+    assert_eq!(on(""), [("S-FILE-03", 2, 1)]);
+    assert_eq!(on("count = 2"), [("S-FILE-03", 2, 1)]);
+    assert_eq!(on("all = false"), [("S-FILE-05", 3, 7)]);
+    assert_eq!(on("boxes = []"), [("S-FILE-05", 3, 9)]);
+    assert_eq!(on("boxes = [\"lab-?\"]"), [("S-FILE-06", 3, 10)]);
+    assert_eq!(
+        on("where = 'gpu && site = \"x\"'"),
+        [("S-SELECT-01", 3, 22)]
+    );
+    assert_eq!(
+        on("where = \"site = \\\"x\\\"\""),
+        [("S-SELECT-01", 3, 9)],
+        "escaped: the whole text is marked"
+    );
+}
+
+#[test]
+fn a_manifest_is_called_after_its_file() {
+    assert!(
+        manifest::read("manifests/lab/web.toml", MANIFEST.as_bytes())
+            .0
+            .is_some_and(|manifest| manifest.workflow.as_str() == "web")
+    );
+    assert_eq!(
+        rules(&manifest::read("manifests/Web.toml", MANIFEST.as_bytes()).1),
+        ["S-FILE-06"]
+    );
+}
+
+#[test]
+fn urls_that_could_be_commands_are_refused() {
+    let urls = |url: &str| {
+        rules(
+            &settings::read(
+                "agent.toml",
+                format!("[repository]\nurl = {url}\n").as_bytes(),
+            )
+            .1,
+        )
+    };
+    for url in [
+        "'-oProxyCommand=touch x'",
+        "'ext::sh -c x'",
+        "'ssh://-oProxyCommand=x/y'",
+        "'ssh://-l@host/y'",
+        "\"https://a/\\nb\"",
+        "'git@host:x'",
+        "'http://u:p@git.example/x'",
+        "'https:///x'",
+        "'relative/path'",
+        "'file://relative'",
+        "''",
+        "['/srv/a', 'ftp://x/y']",
+    ] {
+        assert_eq!(urls(url), ["S-GIT-02"], "{url}");
+    }
+    for url in [
+        "'/srv/deploy.git'",
+        "['ssh://git@host:22/x.git', 'https://git.example/x']",
+        "'http://u:p@127.0.0.1:80/x'",
+        "'http://git.example/x'",
+        "'file:///srv/x'",
+    ] {
+        assert_eq!(urls(url), Vec::<&str>::new(), "{url}");
+    }
+}
+
+#[test]
+fn a_map_without_tls_is_taken_on_loopback_only() {
+    let map = |url: &str| {
+        rules(&settings::read("agent.toml", format!("[map]\nurl = {url:?}\n").as_bytes()).1)
+    };
+    assert_eq!(map("http://127.0.0.1:7700"), Vec::<&str>::new());
+    assert_eq!(map("http://[::1]:7700"), Vec::<&str>::new());
+    assert_eq!(map("http://map.example:7700"), ["S-FILE-05"]);
+    assert_eq!(map("http://127.0.0.1@map.example/"), ["S-FILE-05"]);
+}
+
+#[test]
+fn deep_and_repeated_things_are_problems_and_no_crash() {
+    let many = |text: &str| text.repeat(200_000);
+    for text in [
+        format!("{}a = 1", many("a.")),
+        format!("[{}a]", many("a.")),
+        format!("a = {}{}", many("["), many("]")),
+        format!("a = {}1", many("{a=")),
+        many("a=1\n"),
+        many("=\n"),
+        many("[a]\n"),
+        many("\"\n"),
+    ] {
+        let problems = bundle::read("bundle.toml", text.as_bytes()).1;
+        assert!(
+            (1..=210).contains(&problems.len()),
+            "{} problems",
+            problems.len()
+        );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_a_reader_panic(text in "[a-z\\[\\]{}=.\"'\n #0-9\u{202e}é-]{0,80}") {
+        let _ = bundle::read("bundle.toml", text.as_bytes());
+        let _ = manifest::read("manifests/x.toml", text.as_bytes());
+        let _ = settings::read("agent.toml", text.as_bytes());
+        let _ = swarm_manifests::policy::read("policy.toml", text.as_bytes());
+    }
+}
