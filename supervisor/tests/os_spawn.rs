@@ -44,7 +44,10 @@ fn no_descriptor_of_ours_is_inherited_even_without_close_on_exec() {
 #[test]
 fn it_leads_a_session_of_its_own_without_ignored_or_blocked_signals() {
     let world = World::new();
-    let done = world.run(world.shell("grep -E '^(NSsid|NSpid|Sig(Ign|Blk))' /proc/$$/status", UID));
+    let done = world.run(world.shell(
+        "exec grep -E '^(NSsid|NSpid|Sig(Ign|Blk))' /proc/self/status",
+        UID,
+    ));
     let field = |name: &str| {
         let line = done
             .out
@@ -368,4 +371,9 @@ fn the_agent_sees_the_box_and_has_no_privilege() {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut &ours, &mut said).expect("read");
     assert_eq!(said, "hello\n");
+}
+
+#[test]
+fn an_ordinary_user_gets_all_of_this_as_far_as_it_goes() {
+    os_world::again_as_ordinary_user("an_ordinary_user_gets");
 }

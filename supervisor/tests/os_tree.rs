@@ -174,3 +174,8 @@ fn memory_is_limited_by_somebody_and_it_is_said_by_whom() {
         trees.close();
     }
 }
+
+#[test]
+fn an_ordinary_user_gets_all_of_this_as_far_as_it_goes() {
+    os_world::again_as_ordinary_user("an_ordinary_user_gets");
+}

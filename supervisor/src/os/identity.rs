@@ -205,7 +205,14 @@ pub fn become_subreaper() -> io::Result<()> {
 /// Takes zombies off the process table that are not among `ours` (pids that [`Pidfd::wait`] will ask for), and returns their pids.
 /// To be called when SIGCHLD came, where we are the subreaper.
 pub fn reap_orphans(ours: &dyn Fn(i32) -> bool) -> Vec<i32> {
-    let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    // An orphan comes to whichever thread the kernel picks.
+    let threads = fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let children: String = threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .collect();
     let orphans = children
         .split_ascii_whitespace()
         .filter_map(|pid| pid.parse().ok())

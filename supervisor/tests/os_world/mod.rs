@@ -30,6 +30,42 @@ pub fn root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Runs all tests of the calling file again as an ordinary user, but the one that calls this.
+pub fn again_as_ordinary_user(but: &str) {
+    use std::os::unix::process::CommandExt as _;
+    if !root() {
+        return;
+    }
+    let dir = tempfile::tempdir_in("/tmp").expect("tempdir");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("mode");
+    let copy = dir.path().join("tests");
+    // Where the program lies may be closed to others. By cp: a descriptor of ours could be open in a child that another test just forks.
+    let program = std::env::current_exe().expect("a program");
+    assert!(
+        std::process::Command::new("cp")
+            .args([&program, &copy])
+            .status()
+            .expect("cp")
+            .success()
+    );
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("mode");
+    const NOBODY: u32 = 65_534;
+    let mut command = std::process::Command::new(&copy);
+    command
+        .args(["--skip", but])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/")
+        .env("HOME", "/")
+        .env_remove("TMPDIR");
+    let output = command.output().expect("run");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
 /// Waits for something that comes by itself.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
