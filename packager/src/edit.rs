@@ -108,10 +108,10 @@ pub fn manifest(file: &str, workflow: &Name, text: Option<&str>, wish: &Wish) ->
             wished.as_str().into(),
         );
     }
-    let made = document.to_string();
-    match manifest::read(file, made.as_bytes()) {
-        (Some(_), _) => Ok(made),
-        (None, problems) => Err(Failure::findings(Finding::of(problems, made.as_bytes()))),
+    let edited = document.to_string();
+    match manifest::read(file, edited.as_bytes()) {
+        (Some(_), _) => Ok(edited),
+        (None, problems) => Err(Failure::findings(Finding::of(problems, edited.as_bytes()))),
     }
 }
 

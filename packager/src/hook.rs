@@ -12,6 +12,11 @@ const MARK: &str = "# made by swarm-pack setup";
 
 /// Writes the hook; one that somebody else made stays, and is an error with advice.
 pub fn install(git: &Git) -> Outcome<PathBuf> {
+    if let Some(folder) = git.config("core.hooksPath")? {
+        // It may serve every repository of this person: nothing of ours belongs there unasked.
+        return Err(Failure::new(format!("git's hooks are kept in {folder} (core.hooksPath), which is not this clone's alone"))
+            .hint("add this line to its pre-push hook:  swarm-pack check --pushed || exit 1  (it reads the refs from stdin)"));
+    }
     let path = git.git_path("hooks/pre-push")?;
     if std::fs::read_to_string(&path).is_ok_and(|text| !text.contains(MARK)) || path.is_symlink() {
         return Err(Failure::new(format!("{} exists and is not ours", path.display())).hint("add this line to it:  swarm-pack check --pushed || exit 1  (it reads the refs from stdin)"));

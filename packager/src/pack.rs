@@ -53,7 +53,7 @@ pub fn pack(dir: &Path) -> Outcome<Packed> {
     findings.extend(
         bundle
             .iter()
-            .flat_map(|bundle| entry_problem(dir, bundle, &folder))
+            .filter_map(|bundle| entry_problem(dir, bundle, &folder))
             .map(Finding::bare),
     );
     let Folder { items, problems } = folder;

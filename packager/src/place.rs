@@ -99,19 +99,18 @@ fn blobs(writer: &Writer, packed: &Packed) -> Outcome<Vec<Oid>> {
     let mut written = writer.blobs_from_files(&paths)?.into_iter();
     let mut ids = Vec::with_capacity(packed.items.len());
     for (item, entry) in packed.items.iter().zip(packed.lock.entries()) {
-        ids.push(match &item.target {
-            Some(target) => writer.blob(target.as_bytes())?,
-            None => {
-                let blob = written.next().context("a blob for each file")?;
-                if blob.hash != entry.hash {
-                    return Err(Failure::rule(
-                        &FILE_DIFFERS,
-                        format!("{} was changed while it was packed", item.at.display()),
-                    )
-                    .hint("run it again when nothing writes there"));
-                }
-                blob.id
+        ids.push(if let Some(target) = &item.target {
+            writer.blob(target.as_bytes())?
+        } else {
+            let blob = written.next().context("a blob for each file")?;
+            if blob.hash != entry.hash {
+                return Err(Failure::rule(
+                    &FILE_DIFFERS,
+                    format!("{} was changed while it was packed", item.at.display()),
+                )
+                .hint("run it again when nothing writes there"));
             }
+            blob.id
         });
     }
     Ok(ids)

@@ -151,18 +151,17 @@ pub fn need(git: &Git, bundle: &Name, version: &Version) -> Outcome {
 
 /// Every version that HEAD has, of one bundle or of all.
 pub fn all(git: &Git, bundle: Option<&str>) -> Outcome<Vec<PublishedVersion>> {
-    let bundles = match bundle {
-        Some(bundle) => vec![bundle.to_string()],
-        None => {
-            let names = git
-                .ask(["ls-tree", "--name-only", "HEAD", "bundles/"])?
-                .unwrap_or_default();
-            names
-                .lines()
-                .filter_map(|line| line.rsplit('/').next())
-                .map(str::to_string)
-                .collect()
-        }
+    let bundles = if let Some(bundle) = bundle {
+        vec![bundle.to_string()]
+    } else {
+        let names = git
+            .ask(["ls-tree", "--name-only", "HEAD", "bundles/"])?
+            .unwrap_or_default();
+        names
+            .lines()
+            .filter_map(|line| line.rsplit('/').next())
+            .map(str::to_string)
+            .collect()
     };
     let mut all = Vec::new();
     for bundle in bundles {

@@ -152,9 +152,9 @@ pub fn shown(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut out, c| {
             if is_harmful(c) {
-                out.extend(c.escape_unicode())
+                out.extend(c.escape_unicode());
             } else {
-                out.push(c)
+                out.push(c);
             }
             out
         })

@@ -1,6 +1,7 @@
 //! A workflow's manifest in the working tree: where it lies, what it says, how it is changed. Touches files and git.
 
 use crate::{
+    audit::file::is_toml,
     commit::Change,
     deploy_repository::DeployRepository,
     edit::{self, Wish},
@@ -70,7 +71,7 @@ pub fn paths(repository: &DeployRepository) -> Outcome<Vec<String>> {
         .split(|byte| *byte == 0)
         .filter_map(|path| String::from_utf8(path.to_vec()).ok())
         .collect();
-    paths.retain(|path| path.ends_with(".toml") && repository.top().join(path).is_file());
+    paths.retain(|path| is_toml(path) && repository.top().join(path).is_file());
     paths.sort();
     paths.dedup();
     Ok(paths)

@@ -71,7 +71,7 @@ fn the_same_content_gives_the_same_bytes_whatever_the_modes_times_and_order() {
     real_tree(&world, "b");
     let mode = |name: &str, mode| {
         std::fs::set_permissions(world.path(name), std::fs::Permissions::from_mode(mode))
-            .expect("a mode")
+            .expect("a mode");
     };
     mode("b/main.sh", 0o600);
     mode("b/bin/tool", 0o4711);

@@ -51,7 +51,7 @@ fn kind(shown: &str, text: &[u8]) -> Option<Kind> {
         "bundle.lock" => return Some(Kind::Lock),
         "policy.toml" => return Some(Kind::Policy),
         "agent.toml" => return Some(Kind::Agent),
-        _ if !name.ends_with(".toml") => return None,
+        _ if !is_toml(name) => return None,
         _ if shown.starts_with("boxes/") || shown.contains("/boxes/") => return Some(Kind::Roster),
         _ if shown.starts_with("manifests/") || shown.contains("/manifests/") => {
             return Some(Kind::Manifest);
@@ -70,6 +70,13 @@ fn kind(shown: &str, text: &[u8]) -> Option<Kind> {
     } else {
         Kind::Manifest
     })
+}
+
+/// Whether a path has the ending of the files that people write.
+pub fn is_toml(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|ending| ending == "toml")
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ fn files(repository: &DeployRepository) -> Outcome<Vec<String>> {
         .split(|byte| *byte == 0)
         .filter_map(|path| String::from_utf8(path.to_vec()).ok());
     let paths: BTreeSet<String> = paths
-        .filter(|path| path.ends_with(".toml") && repository.top().join(path).is_file())
+        .filter(|path| file::is_toml(path) && repository.top().join(path).is_file())
         .collect();
     Ok(paths.into_iter().collect())
 }

@@ -84,24 +84,23 @@ pub fn judge(
 /// A box pins it in `[trust]`; here, a person looks at their own clone.
 fn trust(repository: &DeployRepository, head: Oid) -> Outcome<Trust> {
     let git = &repository.git;
-    let introduction = match git.config("swarm.introduction")? {
-        Some(told) => git.line(["rev-parse", "--verify", &format!("{told}^{{commit}}")])?,
-        None => {
-            let log = git.line([
-                "log",
-                "--first-parent",
-                "-m",
-                "--diff-filter=A",
-                "--format=%H",
-                &head.to_string(),
-                "--",
-                "policy.toml",
-            ])?;
-            log.lines().last().map(str::to_string).ok_or_else(|| {
-                Failure::new("no commit of this branch has a policy.toml: there is no introduction")
-                    .hint("swarm-pack init makes one")
-            })?
-        }
+    let introduction = if let Some(told) = git.config("swarm.introduction")? {
+        git.line(["rev-parse", "--verify", &format!("{told}^{{commit}}")])?
+    } else {
+        let log = git.line([
+            "log",
+            "--first-parent",
+            "-m",
+            "--diff-filter=A",
+            "--format=%H",
+            &head.to_string(),
+            "--",
+            "policy.toml",
+        ])?;
+        log.lines().last().map(str::to_string).ok_or_else(|| {
+            Failure::new("no commit of this branch has a policy.toml: there is no introduction")
+                .hint("swarm-pack init makes one")
+        })?
     };
     let policy = git.file(&introduction, "policy.toml")?;
     let policy = policy.ok_or_else(|| {

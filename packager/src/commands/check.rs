@@ -97,7 +97,7 @@ fn of_folder(dir: &Path, top: &Path) -> Outcome<Vec<Finding>> {
     let items = folder::walk(dir, Ignoring::Nothing)?.items;
     let ours: Vec<_> = items
         .iter()
-        .filter(|item| item.target.is_none() && item.path.ends_with(".toml"))
+        .filter(|item| item.target.is_none() && file::is_toml(&item.path))
         .collect();
     if ours.is_empty() {
         return Err(Failure::new(format!(

@@ -70,6 +70,15 @@ pub fn run(person: Option<Name>, key: &KeyOption, json: bool) -> Outcome {
         "{} is a deploy repository now; its introduction is {introduction}",
         folder.display()
     ));
+    let branch = repository
+        .git
+        .ask(["symbolic-ref", "-q", "--short", "HEAD"])?
+        .unwrap_or_default();
+    if branch != "main" {
+        talk::warn(format!(
+            "this branch is {branch:?}, and boxes look at main: say so in their [repository] branch, and here: git config swarm.branch {branch}"
+        ));
+    }
     setup::set_up(&repository, &key)?;
     if json {
         talk::json(

@@ -17,9 +17,10 @@ pub fn run(dir: &Path, repo: Option<&Path>, key: &KeyOption, json: bool) -> Outc
     let mut change = Change::default();
     let placed = place::place(&repository, &packed, &key, &mut change)?;
     let digest = packed.lock.digest();
-    let commit = match placed.already {
-        true => None,
-        false => change.commit(&repository, &key, &format!("publish {}", packed.title()))?,
+    let commit = if placed.already {
+        None
+    } else {
+        change.commit(&repository, &key, &format!("publish {}", packed.title()))?
     };
     match &commit {
         None => talk::say(format!(

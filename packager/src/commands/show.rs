@@ -44,7 +44,7 @@ pub fn run(name: Option<&Name>, as_json: bool) -> Outcome {
         let key = version
             .signature
             .as_ref()
-            .map(|signature| signature.fingerprint());
+            .map(swarm_manifests::signature::Signature::fingerprint);
         let person = version
             .signature
             .as_ref()

@@ -72,15 +72,14 @@ pub fn run(options: &Options, json: bool) -> Outcome {
             .filter(|url| !url.is_empty())
             .or(repository.git.config("swarm.map")?),
     };
-    let outlooks = match map {
-        Some(url) => look(&repository, &made, &url, &commit, timeout)?,
-        None => {
-            talk::say(format!(
-                "to see it get ready: swarm-agent why {} on a box, or --map URL here (git config swarm.map URL keeps it)",
-                made.manifest.workflow
-            ));
-            Vec::new()
-        }
+    let outlooks = if let Some(url) = map {
+        look(&repository, &made, &url, &commit, timeout)?
+    } else {
+        talk::say(format!(
+            "to see it get ready: swarm-agent why {} on a box, or --map URL here (git config swarm.map URL keeps it)",
+            made.manifest.workflow
+        ));
+        Vec::new()
     };
     if json {
         let boxes: serde_json::Map<_, _> = outlooks
@@ -225,14 +224,13 @@ impl Draft {
 }
 
 fn workflow_name(options: &Options) -> Outcome<Name> {
-    match &options.name {
-        Some(name) => Ok(name.clone()),
-        None => {
-            let (bundle, findings) = pack::read_bundle(&options.dir)?;
-            bundle
-                .map(|bundle| bundle.name)
-                .ok_or_else(|| Failure::findings(findings))
-        }
+    if let Some(name) = &options.name {
+        Ok(name.clone())
+    } else {
+        let (bundle, findings) = pack::read_bundle(&options.dir)?;
+        bundle
+            .map(|bundle| bundle.name)
+            .ok_or_else(|| Failure::findings(findings))
     }
 }
 

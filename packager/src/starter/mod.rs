@@ -35,6 +35,7 @@ const PYTHON: Template = &[
 ];
 const JAVA: Template = &[
     ("bundle.toml", include_str!("java/bundle.toml")),
+    ("build.sh", include_str!("java/build.sh")),
     ("Main.java", include_str!("java/Main.java")),
 ];
 const ACCESSOR: Template = &[
@@ -73,7 +74,7 @@ pub fn files(engine: Engine, name: &Name) -> Vec<File> {
     let readme = format!(
         "# {name}\n\n`swarm-agent local .` runs it here, unsigned; `swarm-pack up .` brings it to every box that its manifest names.\n"
     );
-    let file = |(path, text): &(&str, &str)| File {
+    let filled = |(path, text): &(&str, &str)| File {
         path: (*path).into(),
         text: fill(text),
         executable: *path == "run",
@@ -83,12 +84,12 @@ pub fn files(engine: Engine, name: &Name) -> Vec<File> {
         text: readme,
         executable: false,
     };
-    template.iter().map(file).chain([readme]).collect()
+    template.iter().map(filled).chain([readme]).collect()
 }
 
 /// The manifest that goes with it.
 pub fn manifest(engine: Engine) -> String {
-    let slow = matches!(engine, Engine::Accessor | Engine::Beam);
+    let slow = matches!(engine, Engine::Accessor | Engine::Beam | Engine::Java);
     let note = if slow {
         "# The first start on a box takes longer: [install] of bundle.toml runs there once.\n"
     } else {
