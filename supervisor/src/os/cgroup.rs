@@ -304,7 +304,7 @@ fn show(size: ByteSize) -> String {
     let units = [(1_u64 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     let unit = units
         .into_iter()
-        .find(|(unit, _)| size.0 >= *unit && size.0 % unit == 0);
+        .find(|(unit, _)| size.0 >= *unit && size.0.is_multiple_of(*unit));
     unit.map_or_else(
         || size.0.to_string(),
         |(unit, letter)| format!("{}{letter}", size.0 / unit),

@@ -138,15 +138,15 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
     // SAFETY: a new process is no group leader, so this cannot fail, and touches nothing else.
     check(unsafe { libc::setsid() }.into(), Step::Session)?;
     if let Some(procs) = prepared.cgroup_procs {
-        // SAFETY: one static byte to an open descriptor: "0" is the writer.
         check(
+            // SAFETY: one static byte to an open descriptor: "0" is the writer.
             unsafe { libc::write(procs, c"0".as_ptr().cast(), 1) } as c_long,
             Step::JoinCgroup,
         )?;
     }
     if let Some((pidfd, namespaces)) = prepared.join {
-        // SAFETY: setns(2) takes two integers.
         check(
+            // SAFETY: setns(2) takes two integers.
             unsafe { libc::setns(pidfd, namespaces) }.into(),
             Step::JoinNamespaces,
         )?;
@@ -161,8 +161,8 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
     descriptors(prepared)?;
     signals();
     privileges(prepared)?;
-    // SAFETY: a C string of ours.
     check(
+        // SAFETY: a C string of ours.
         unsafe { libc::chdir(prepared.workdir.as_ptr()) }.into(),
         Step::Workdir,
     )?;
@@ -171,8 +171,8 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
 }
 
 fn private_mounts(mounts: &mut Mounts) -> Done {
-    // SAFETY: unshare(2) takes flags.
     check(
+        // SAFETY: unshare(2) takes flags.
         unsafe { libc::unshare(libc::CLONE_NEWNS) }.into(),
         Step::MountNamespace,
     )?;
@@ -221,8 +221,8 @@ fn mount(op: &Op, trees: &[RawFd]) -> Done {
             check(done.into(), Step::Cover).map(drop)
         }
         Op::Folder { at } => {
-            // SAFETY: a C string of ours.
             check(
+                // SAFETY: a C string of ours.
                 unsafe { libc::mkdir(at.as_ptr(), 0o755) }.into(),
                 Step::Folder,
             )
@@ -230,8 +230,8 @@ fn mount(op: &Op, trees: &[RawFd]) -> Done {
         }
         Op::File { at } => {
             let flags = libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-            // SAFETY: a C string of ours; the descriptor is closed by execve.
             check(
+                // SAFETY: a C string of ours; the descriptor is closed by execve.
                 unsafe { libc::open(at.as_ptr(), flags, 0o644) }.into(),
                 Step::Folder,
             )
@@ -298,13 +298,14 @@ fn set_attributes(
 
 /// A network of its own with nothing in it but a loopback that works.
 fn private_network() -> Done {
-    // SAFETY: unshare(2) takes flags.
+    const UP: libc::c_short = 0x1 | 0x40; // IFF_UP | IFF_RUNNING
     check(
+        // SAFETY: unshare(2) takes flags.
         unsafe { libc::unshare(libc::CLONE_NEWNET) }.into(),
         Step::Network,
     )?;
-    // SAFETY: socket(2) takes integers; the descriptor is closed by execve.
     let socket = check(
+        // SAFETY: socket(2) takes integers; the descriptor is closed by execve.
         unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into(),
         Step::Loopback,
     )?;
@@ -312,9 +313,9 @@ fn private_network() -> Done {
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l'.cast_signed() as c_char;
     request.ifr_name[1] = b'o'.cast_signed() as c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads one ifreq.
+    request.ifr_ifru.ifru_flags = UP;
     check(
+        // SAFETY: SIOCSIFFLAGS reads one ifreq.
         unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request) }.into(),
         Step::Loopback,
     )
@@ -404,33 +405,33 @@ fn signals() {
 fn privileges(prepared: &Prepared) -> Done {
     if prepared.drop_capabilities {
         // EINVAL: one more than this kernel has.
-        // SAFETY: prctl(2) with integers.
         while_ok(
+            // SAFETY: prctl(2) with integers.
             |number| unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }.into(),
             Step::Capabilities,
         )?;
     }
     if let Some((uid, gid, groups)) = &prepared.ids {
         // The system calls themselves: the C library's functions would call together threads that are not here.
-        // SAFETY: setgroups(2) reads as many ids as it is told.
         check(
+            // SAFETY: setgroups(2) reads as many ids as it is told.
             unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) },
             Step::User,
         )?;
-        // SAFETY: setresgid(2) takes integers.
         check(
+            // SAFETY: setresgid(2) takes integers.
             unsafe { libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) },
             Step::User,
         )?;
-        // SAFETY: setresuid(2) takes integers.
         check(
+            // SAFETY: setresuid(2) takes integers.
             unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) },
             Step::User,
         )?;
     }
     drop_capabilities()?;
-    // SAFETY: prctl(2) with integers.
     check(
+        // SAFETY: prctl(2) with integers.
         unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into(),
         Step::NoNewPrivileges,
     )
@@ -453,8 +454,8 @@ fn drop_capabilities() -> Done {
     const VERSION_3: u32 = 0x2008_0522; // _LINUX_CAPABILITY_VERSION_3
     let head: [u32; 2] = [VERSION_3, 0];
     let none = [0_u32; 6];
-    // SAFETY: capset(2) reads a header of two words and, with version 3, two structs of three.
     check(
+        // SAFETY: capset(2) reads a header of two words and, with version 3, two structs of three.
         unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), none.as_ptr()) },
         Step::Capabilities,
     )
@@ -466,8 +467,8 @@ fn filters(prepared: &Prepared) -> Done {
         for path in private {
             allow_beneath(*ruleset, path, *all)?;
         }
-        // SAFETY: landlock_restrict_self(2) takes integers.
         check(
+            // SAFETY: landlock_restrict_self(2) takes integers.
             unsafe { libc::syscall(libc::SYS_landlock_restrict_self, *ruleset, 0) },
             Step::Landlock,
         )?;
@@ -496,8 +497,8 @@ fn allow_beneath(ruleset: RawFd, path: &CStr, access: u64) -> Done {
         access: u64,
         parent: RawFd,
     }
-    // SAFETY: a C string of ours; the descriptor is closed by execve.
     let parent = check(
+        // SAFETY: a C string of ours; the descriptor is closed by execve.
         unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into(),
         Step::Landlock,
     )?;
@@ -554,7 +555,8 @@ fn check(done: c_long, step: Step) -> Result<c_int, Failure> {
             errno: errno(),
         })
     } else {
-        Ok(done as c_int)
+        // What is returned here are descriptors and zeroes.
+        Ok(c_int::try_from(done).unwrap_or(c_int::MAX))
     }
 }
 

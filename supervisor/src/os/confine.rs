@@ -122,7 +122,7 @@ pub fn rules(
     }
     // /dev/stdout and /proc/self/fd/1 open the pipe by its name again.
     for fd in [&launch.stdout, &launch.stderr] {
-        rules.add_fd(fd, AccessFs::ReadFile | AccessFs::WriteFile)?;
+        rules.add_fd(fd, AccessFs::ReadFile | AccessFs::WriteFile);
     }
     let fd: Option<OwnedFd> = rules.0.into();
     Ok(fd.map(|fd| Rules {
@@ -143,21 +143,17 @@ impl Adding {
     }
 
     fn add_if_there(&mut self, path: &Path, access: BitFlags<AccessFs>) -> Result<(), String> {
-        match PathFd::new(path) {
-            Ok(fd) => {
-                (&mut self.0)
-                    .add_rule(PathBeneath::new(fd, access))
-                    .map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-            Err(_) => {}
+        if let Ok(fd) = PathFd::new(path) {
+            (&mut self.0)
+                .add_rule(PathBeneath::new(fd, access))
+                .map_err(|error| format!("{}: {error}", path.display()))?;
         }
         Ok(())
     }
 
-    /// A pipe without a name cannot have a rule (EBADFD), and needs none.
-    fn add_fd(&mut self, fd: &OwnedFd, access: BitFlags<AccessFs>) -> Result<(), String> {
+    /// A pipe without a name cannot have a rule (`EBADFD`), and needs none.
+    fn add_fd(&mut self, fd: &OwnedFd, access: BitFlags<AccessFs>) {
         let _ = (&mut self.0).add_rule(PathBeneath::new(fd.as_fd(), access));
-        Ok(())
     }
 }
 

@@ -209,7 +209,7 @@ impl<'a> Eyes<'a> {
     }
 }
 
-/// path_resolution(7): the owner's, the group's or the others' bit, the first that applies.
+/// As in `path_resolution(7)`: the owner's, the group's or the others' bit, the first that applies.
 fn may_pass(ids: &Ids, uid: u32, gid: u32, mode: u32) -> bool {
     let bit = if ids.uid == uid {
         0o100

@@ -60,18 +60,16 @@ pub fn sandbox_self_for_indexer(quarantine: &Path) -> Result<Vec<&'static str>, 
     } else {
         landlock(quarantine).map_err(|text| error("landlock", &text))?;
     }
-    match seccomp::for_indexer() {
-        Some(filter) => {
-            seccompiler::apply_filter(&filter).map_err(|text| error("system call filter", &text))?
-        }
-        None => missing.push("no system call filter: not for this architecture"),
+    if let Some(filter) = seccomp::for_indexer() {
+        seccompiler::apply_filter(&filter).map_err(|text| error("system call filter", &text))?;
+    } else {
+        missing.push("no system call filter: not for this architecture");
     }
     Ok(missing)
 }
 
 fn landlock(quarantine: &Path) -> Result<(), String> {
     let all = AccessFs::from_all(ABI::V5.min(confine::abi()));
-    // Its size is asked of it, and nothing else: the run time reads these when memory or time zones are first used.
     let text = |error: landlock::RulesetError| error.to_string();
     let folder = PathFd::new(quarantine).map_err(|error| error.to_string())?;
     let ruleset = Ruleset::default()

@@ -244,7 +244,7 @@ impl LogWriter {
                 fits
             };
             if let Err(error) = self.write_part(&rest[..part], part == 0) {
-                let lost = rest.iter().filter(|&&byte| byte == b'\n').count();
+                let lost = rest.split(|&byte| byte == b'\n').count() - 1;
                 self.budget.lose(lost as u64, rest.len() as u64, now);
                 return Err(error);
             }
@@ -281,16 +281,12 @@ impl Budget {
     }
 
     fn takes(&mut self, size: usize, now: BootTime) -> bool {
-        match self.left.checked_sub(size as u64) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => {
-                self.lose(1, size as u64, now);
-                false
-            }
+        if let Some(left) = self.left.checked_sub(size as u64) {
+            self.left = left;
+            return true;
         }
+        self.lose(1, size as u64, now);
+        false
     }
 
     fn lose(&mut self, lines: u64, bytes: u64, now: BootTime) {

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{Ipv6Addr, SocketAddrV6},
+    os::fd::AsRawFd,
 };
 use swarm_manifests::bundle::PortRange;
 
@@ -44,7 +45,7 @@ pub fn first_taken(ranges: &[PortRange]) -> Option<Taken> {
     })
 }
 
-/// As a server would bind: SO_REUSEADDR lets us past connections in TIME_WAIT, not past a listener. What we may not even try (a port below
+/// As a server would bind: `SO_REUSEADDR` lets us past connections in `TIME_WAIT`, not past a listener. What we may not even try (a port below
 /// 1024) is looked up.
 fn is_free(port: u16) -> bool {
     let everywhere = SockaddrIn::new(0, 0, 0, 0, port);
@@ -55,7 +56,6 @@ fn is_free(port: u16) -> bool {
         if family == AddressFamily::Inet6 {
             setsockopt(&fd, Ipv6V6Only, &true)?;
         }
-        use std::os::fd::AsRawFd;
         bind(fd.as_raw_fd(), address)
     };
     let answers = [
@@ -63,7 +63,9 @@ fn is_free(port: u16) -> bool {
         tried(AddressFamily::Inet6, &everywhere6),
     ];
     let may_not = answers.contains(&Err(Errno::EACCES));
-    !answers.contains(&Err(Errno::EADDRINUSE)) && !(may_not && listeners().contains_key(&port))
+    let is_taken =
+        answers.contains(&Err(Errno::EADDRINUSE)) || (may_not && listeners().contains_key(&port));
+    !is_taken
 }
 
 /// Every listening port and its socket's inode.

@@ -11,8 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes that are read at once, backwards.
-const BLOCK: u64 = 64 << 10;
+/// Bytes that are read at once.
+const BLOCK: usize = 64 << 10;
+/// Bytes that are read at once, backwards, to find where a line begins.
+const STEP: u64 = 512;
 
 /// Where a reader has got to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub fn follow(
         let mut offset = from
             .filter(|from| from.inode == inode)
             .map_or(0, |from| from.offset);
-        let mut reader = BufReader::with_capacity(BLOCK as usize, file);
+        let mut reader = BufReader::with_capacity(BLOCK, file);
         reader.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         while lines.len() < limit {
@@ -151,7 +153,7 @@ fn line_before(file: &mut File, end: u64) -> io::Result<Option<(u64, String)>> {
     // The byte before the end is this line's own newline.
     let mut upper = end - 1;
     while upper > 0 {
-        let lower = upper.saturating_sub(BLOCK.min(512));
+        let lower = upper.saturating_sub(STEP);
         let bytes = read_at(file, lower, upper)?;
         if let Some(at) = bytes.iter().rposition(|&byte| byte == b'\n') {
             start = lower + at as u64 + 1;

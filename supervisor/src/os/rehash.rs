@@ -146,7 +146,7 @@ impl Rehasher {
             remembered: Known::new(),
             found: Vec::new(),
         };
-        walk.folder(fd, "", 0)?;
+        walk.folder(&fd, "", 0)?;
         let Walk {
             remembered,
             mut found,
@@ -186,7 +186,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, fd: OwnedFd, prefix: &str, depth: usize) -> Result<(), RehashError> {
+    fn folder(&mut self, fd: &OwnedFd, prefix: &str, depth: usize) -> Result<(), RehashError> {
         if depth > MAX_DEPTH {
             return Err(differs(prefix, "lies too deep"));
         }
@@ -215,7 +215,7 @@ impl Walk<'_> {
             if self.found.len() >= MAX_FILES {
                 return Err(differs(&path, "is one file too many"));
             }
-            self.entry(&fd, &name, path, depth)?;
+            self.entry(fd, &name, path, depth)?;
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Walk<'_> {
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFDIR => {
                 let fd = openat(parent, name, folder_flags(), Mode::empty()).map_err(trouble)?;
-                self.folder(fd, &path, depth + 1)
+                self.folder(&fd, &path, depth + 1)
             }
             libc::S_IFLNK => {
                 let target = readlinkat(parent, name).map_err(trouble)?;
@@ -402,4 +402,139 @@ fn own(path: &Path) -> Result<(), RehashError> {
     );
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))
         .map_err(|error| io(path, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A store with a lock and its tree, sealed as the agent leaves it.
+    fn store() -> (tempfile::TempDir, Digest) {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("bin")).expect("folders");
+        let mut lines = String::from("swarm-bundle-v1\nname ramp\nversion 1.0.0\n");
+        for (path, kind, text) in [("a.txt", "644", "hello"), ("bin/run", "755", "#!/bin/sh\n")] {
+            fs::write(tree.join(path), text).expect("written");
+            let mode = if kind == "755" { 0o555 } else { 0o444 };
+            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(mode)).expect("mode");
+            lines += &format!(
+                "{} {kind} {} {path}\n",
+                Digest::of(text.as_bytes()).hex(),
+                text.len()
+            );
+        }
+        symlink("bin/run", tree.join("link")).expect("link");
+        lines += &format!("{} link 7 link\n", Digest::of(b"bin/run").hex());
+        fs::write(dir.path().join("bundle.lock"), &lines).expect("written");
+        (dir, Digest::of(lines.as_bytes()))
+    }
+
+    fn trouble(spoil: impl Fn(&Path)) -> String {
+        let (dir, digest) = store();
+        let mut rehasher = Rehasher::new();
+        rehasher
+            .check(dir.path(), &digest)
+            .expect("as it was stored");
+        spoil(&dir.path().join("tree"));
+        rehasher
+            .check(dir.path(), &digest)
+            .expect_err("noticed")
+            .to_string()
+    }
+
+    fn rewrite(path: &Path, text: &str) {
+        fs::remove_file(path).expect("removed");
+        fs::write(path, text).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).expect("mode");
+    }
+
+    #[test]
+    fn every_change_of_the_store_is_noticed_before_the_next_start() {
+        let mode = |mode| {
+            move |tree: &Path| {
+                fs::set_permissions(tree.join("a.txt"), fs::Permissions::from_mode(mode))
+                    .expect("mode")
+            }
+        };
+        assert_eq!(
+            trouble(|tree| rewrite(&tree.join("a.txt"), "HELLO")),
+            "a.txt: has other bytes than bundle.lock says"
+        );
+        assert_eq!(
+            trouble(|tree| rewrite(&tree.join("a.txt"), "more bytes")),
+            "a.txt: has another size than bundle.lock says"
+        );
+        assert_eq!(
+            trouble(|tree| fs::remove_file(tree.join("a.txt")).expect("removed")),
+            "a.txt: is missing"
+        );
+        assert_eq!(
+            trouble(|tree| fs::write(tree.join("bin/x"), "")
+                .and_then(|()| fs::set_permissions(
+                    tree.join("bin/x"),
+                    fs::Permissions::from_mode(0o444)
+                ))
+                .expect("written")),
+            "bin/x: is not in bundle.lock"
+        );
+        assert_eq!(trouble(mode(0o4444)), "a.txt: has mode 4444");
+        assert_eq!(
+            trouble(mode(0o555)),
+            "a.txt: is of another kind or mode than bundle.lock says"
+        );
+        assert_eq!(
+            trouble(|tree| {
+                fs::remove_file(tree.join("link")).expect("removed");
+                symlink("/etc/pw", tree.join("link")).expect("link");
+            }),
+            "link: has other bytes than bundle.lock says"
+        );
+    }
+
+    #[test]
+    fn another_lock_is_not_the_one_that_was_verified() {
+        let (dir, digest) = store();
+        let text = fs::read_to_string(dir.path().join("bundle.lock")).expect("read");
+        fs::write(
+            dir.path().join("bundle.lock"),
+            text.replace("1.0.0", "1.0.1"),
+        )
+        .expect("written");
+        assert!(matches!(
+            Rehasher::new().check(dir.path(), &digest),
+            Err(RehashError::Lock { .. })
+        ));
+    }
+
+    #[test]
+    fn a_sealed_folder_has_one_hash_until_something_changes() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::create_dir(dir.path().join("sub")).expect("folder");
+        fs::write(dir.path().join("sub/f"), "x").expect("written");
+        fs::set_permissions(dir.path().join("sub/f"), fs::Permissions::from_mode(0o6755))
+            .expect("mode");
+        seal(dir.path()).expect("sealed");
+        let mode = dir
+            .path()
+            .join("sub/f")
+            .metadata()
+            .expect("there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o555);
+        let first = Rehasher::new().hash_folder(dir.path()).expect("hashed");
+        assert_eq!(
+            Rehasher::new().hash_folder(dir.path()).expect("hashed"),
+            first
+        );
+        fs::set_permissions(dir.path().join("sub"), fs::Permissions::from_mode(0o755))
+            .expect("mode");
+        rewrite(&dir.path().join("sub/f"), "y");
+        assert_ne!(
+            Rehasher::new().hash_folder(dir.path()).expect("hashed"),
+            first
+        );
+    }
 }

@@ -96,11 +96,11 @@ pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
     let missing = missing(&launch, is_root);
     let (report, reported) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map_err(|errno| SpawnError::kernel("pipe", errno as i32))?;
-    let kept = Kept::new(&launch, &view, reported)?;
+    let kept = Kept::new(&launch, &view, &reported)?;
     let mut prepared = prepare(&launch, &view, &kept, is_root)?;
     let (pid, pidfd) = fork(&launch, &mut prepared)?;
     // The child has its own copies now; ours of the report's end must be closed to see its.
-    drop((kept, launch));
+    drop((kept, reported, launch));
     let pidfd = Pidfd::from_fd(pidfd);
     let failed = match read_report(&report) {
         Ok(None) => None,
@@ -242,7 +242,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(launch: &Launch, view: &View, report: OwnedFd) -> Result<Self, SpawnError> {
+    fn new(launch: &Launch, view: &View, report: &OwnedFd) -> Result<Self, SpawnError> {
         let landlock = match launch.profile {
             Profile::Workflow => {
                 confine::rules(launch, &view.read, &view.write, view.program.as_deref())
@@ -257,7 +257,7 @@ impl Kept {
             stdout: above(&launch.stdout)?,
             stderr: above(&launch.stderr)?,
             extra: launch.extra.as_ref().map(above).transpose()?,
-            report: above(&report)?,
+            report: above(report)?,
             landlock,
         })
     }
