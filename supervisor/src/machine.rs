@@ -173,13 +173,14 @@ impl Turn {
         let Some(successor) = self.state.successor.take() else {
             return;
         };
+        // Never a number that was used before, also where the workflow was removed and came back.
+        let clock = u64::try_from(self.now.boot.0.as_micros()).unwrap_or(u64::MAX);
         let run = self
             .state
             .instances
             .iter()
             .map(|instance| instance.run)
-            .max()
-            .unwrap_or(0);
+            .fold(clock, u64::max);
         let phase = if self.state.killed {
             Phase::Ended(Ended::Killed)
         } else {

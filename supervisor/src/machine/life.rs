@@ -140,7 +140,7 @@ impl Turn {
         let Some(current) = &mut self.state.current else {
             return;
         };
-        if changed && current.spec.install.is_some() {
+        if changed && matches!(current.preparation, Preparation::Done(Some(_))) {
             current.preparation = Preparation::Unasked;
         }
         let streak = self.state.instances[at].streak;

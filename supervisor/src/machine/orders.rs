@@ -79,7 +79,13 @@ impl Turn {
             .filter(|c| c.spec.revision == version.spec.revision)
         {
             Some(current) => {
+                let was_installing = current.preparation == Preparation::Installing;
+                let revision = version.spec.revision;
                 *current = version;
+                if was_installing {
+                    self.effects.push(Effect::CancelInstall(revision));
+                }
+                self.vacate_installing();
                 self.drop_successor();
             }
             None => self.succeed(version),

@@ -171,10 +171,25 @@ impl Supervisor {
             if gone && self.main_is_gone(&name, instance) {
                 self.clearing.remove(&(name.clone(), instance));
                 self.finish_output(&name, instance);
+                self.close_tree(&name, instance);
                 if let Some(run) = self.run_of(&name, instance) {
                     self.tell(&name, instance, run, Change::TreeGone);
                 }
             }
+        }
+    }
+
+    /// Removes the cgroup of a tree that is gone; the next run gets a new one. Since Linux 6.14 a process that is cloned
+    /// (`CLONE_INTO_CGROUP`) into a cgroup whose `cgroup.kill` was ever written is killed at birth.
+    fn close_tree(&mut self, name: &Name, instance: u16) {
+        let Some(room) = self.room(name, instance) else { return };
+        let (tree, token) = (room.tree.take(), room.tree_token.take());
+        let Some(tree) = tree else { return };
+        if let (Some(token), Some(events)) = (token, tree.events()) {
+            self.watch.remove(token, events);
+        }
+        if let Err(error) = tree.remove() {
+            tracing::warn!(workflow = %name, instance, %error, "an empty cgroup could not be removed");
         }
     }
 

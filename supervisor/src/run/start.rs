@@ -263,6 +263,8 @@ impl Supervisor {
         {
             return Ok(());
         }
+        std::fs::create_dir_all(self.pipe_folder(name, instance))?;
+        std::fs::create_dir_all(self.log_folder(name))?;
         let pipes = Pipes::open(&self.pipe_folder(name, instance), ids)?;
         let log = LogWriter::open(&self.log_folder(name), instance, max)?;
         let mut tokens = Vec::new();
