@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 mod read;
+mod shape;
 
-pub(crate) use read::{LIMITS, environment, limits, size_of_arguments};
-pub use read::{SHAPE, read};
+pub use read::read;
+pub(crate) use read::{environment, limits, size_of_arguments};
+pub(crate) use shape::LIMITS;
+pub use shape::SHAPE;
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq)]

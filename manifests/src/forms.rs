@@ -12,7 +12,7 @@ use crate::{
 };
 use std::net::SocketAddr;
 
-/// The longest argument or value of a variable, in bytes (Linux MAX_ARG_STRLEN without the NUL).
+/// The longest argument or value of a variable, in bytes (Linux `MAX_ARG_STRLEN` without the NUL).
 pub const MAX_ARGUMENT: usize = (128 << 10) - 1;
 
 macro_rules! forms {
@@ -228,8 +228,8 @@ fn absolute(text: &str) -> Option<String> {
 fn fingerprint(text: &str) -> Option<String> {
     text.parse::<ssh_key::Fingerprint>()
         .ok()
-        .filter(|_| text.starts_with("SHA256:"))
-        .is_none()
+        .as_ref()
+        .is_none_or(|_| !text.starts_with("SHA256:"))
         .then(|| "is not SHA256: and 43 characters".into())
 }
 
@@ -245,6 +245,7 @@ fn repository_id(text: &str) -> Option<String> {
 }
 
 /// The parts of git-check-ref-format(1) that matter for one branch.
+#[allow(clippy::case_sensitive_file_extension_comparisons)] // git compares so
 fn branch(text: &str) -> Option<String> {
     let odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     let bad = text.is_empty()

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// The longest component, in bytes.
 pub const MAX_COMPONENT: usize = 255;
-/// The longest target of a link, in bytes (Linux PATH_MAX without its NUL).
+/// The longest target of a link, in bytes (Linux `PATH_MAX` without its NUL).
 pub const MAX_TARGET: usize = 4095;
 /// So many links may be followed one after another (as Linux does).
 const MAX_LINKS: usize = 40;

@@ -1,7 +1,10 @@
 //! Durations and sizes as people write them (SPEC §2). Pure.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 /// Why some text is not a duration or a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +87,8 @@ pub fn format_duration(duration: Duration) -> String {
         ("ms", 1),
     ] {
         if left >= size {
-            text += &format!("{}{unit}", left / size);
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{}{unit}", left / size);
             left %= size;
         }
     }

@@ -1,18 +1,15 @@
 //! bundle.toml: its shape and its reader (SPEC §3.1). Pure.
 
 use super::{
-    Bundle, Health, Install, Limits, Network, PortRange, Probe, Ready, Sandbox, Stop, Workdir,
+    Bundle, Health, Install, Limits, Network, PortRange, Probe, Ready, SHAPE, Sandbox, Stop,
+    Workdir,
 };
 use crate::{
     document::{self, Table},
-    forms::{
-        ABSOLUTE, ARGUMENT, DURATION, ENTRY, FACT, GROUP, LINE, NAME, PERCENT, PORTS, PROBE_URL,
-        REQUIREMENT, SIGNAL, SIZE, USER, VARIABLE, VERSION, WORD, WORKDIR, percent, ports,
-    },
+    forms::{percent, ports},
     name::Name,
     problem::Problem,
     rules::file::{BAD_VALUE, FORBIDDEN_ENV, MISSING_KEY},
-    shape::{Key, Kind, Shape},
 };
 use semver::Version;
 use std::{collections::BTreeMap, ops::Range, time::Duration};
@@ -20,231 +17,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 /// The most bytes that arguments and variables of one program may have together.
 pub const MAX_ARGUMENTS: usize = 1 << 20;
 
-/// bundle.toml
-pub static SHAPE: Shape = Shape {
-    title: "bundle.toml",
-    keys: &[
-        Key::required("name", Kind::Text(&NAME), "the bundle's name"),
-        Key::required("version", Kind::Text(&VERSION), "the version (SemVer 2.0)"),
-        Key::new("description", Kind::Text(&LINE), "what it is, in a line"),
-        Key::required(
-            "engine",
-            Kind::Text(&NAME),
-            "exec, sh, node, accessor, python, java, beam, or one that the box's configuration adds",
-        ),
-        Key::required(
-            "entry",
-            Kind::Text(&ENTRY),
-            "a path inside the bundle; may hold {arch}, {os}",
-        ),
-        Key::new("args", Kind::List(0, &Kind::Text(&ARGUMENT)), "arguments"),
-        Key::new(
-            "workdir",
-            Kind::Text(&WORKDIR),
-            "bundle (read-only), state, or a path below either; default: bundle, for beam and accessor state",
-        ),
-        Key::new(
-            "user",
-            Kind::Text(&USER),
-            "a user of the box other than root; default: one of its own per workflow",
-        ),
-        Key::new(
-            "ports",
-            Kind::List(0, &Kind::Text(&PORTS)),
-            "checked to be free before the start",
-        ),
-        Key::new(
-            "requires",
-            Kind::Map(&FACT, &Kind::Text(&REQUIREMENT)),
-            "facts that the box must have; a bare engine name means engine.NAME",
-        ),
-        Key::new(
-            "env",
-            Kind::Map(&VARIABLE, &Kind::Text(&ARGUMENT)),
-            "variables",
-        ),
-        Key::new(
-            "install",
-            Kind::Table(&INSTALL),
-            "before the first start on a box",
-        ),
-        Key::new("ready", Kind::Table(&READY), "when it is ready"),
-        Key::new("health", Kind::Table(&HEALTH), "whether it is well"),
-        Key::new("stop", Kind::Table(&STOP), "how it is stopped"),
-        Key::new(
-            "limits",
-            Kind::Table(&LIMITS),
-            "asked for; the ceilings of policy and box win",
-        ),
-        Key::new(
-            "sandbox",
-            Kind::Table(&SANDBOX),
-            "what it may see of the box",
-        ),
-    ],
-};
-
-static INSTALL: Shape = Shape {
-    title: "[install]",
-    keys: &[
-        Key::required(
-            "command",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "the command, in a private writable copy of the bundle",
-        ),
-        Key::new(
-            "network",
-            Kind::Bool,
-            "whether it has the network; default false",
-        ),
-    ],
-};
-
 const PROBES: [&str; 5] = ["notify", "tcp", "http", "exec", "log"];
-
-static READY: Shape = Shape {
-    title: "[ready]",
-    keys: &[
-        Key::new("notify", Kind::Bool, "true: sd_notify READY=1"),
-        Key::new(
-            "tcp",
-            Kind::Integer { min: 1, max: 65535 },
-            "a port on loopback that accepts",
-        ),
-        Key::new(
-            "http",
-            Kind::Text(&PROBE_URL),
-            "a URL that answers 2xx or 3xx",
-        ),
-        Key::new(
-            "exec",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "a command that exits 0",
-        ),
-        Key::new("log", Kind::Text(&LINE), "a text that it prints"),
-        Key::new(
-            "log-regex",
-            Kind::Text(&LINE),
-            "a regular expression that a line of its output matches",
-        ),
-        Key::new("after", Kind::Text(&DURATION), "so long alive"),
-        Key::new(
-            "timeout",
-            Kind::Text(&DURATION),
-            "how long it may take; default 30s",
-        ),
-    ],
-};
-
-static HEALTH: Shape = Shape {
-    title: "[health]",
-    keys: &[
-        Key::new(
-            "notify",
-            Kind::Bool,
-            "true: sd_notify WATCHDOG=1 at least so often",
-        ),
-        Key::new(
-            "tcp",
-            Kind::Integer { min: 1, max: 65535 },
-            "a port on loopback that accepts",
-        ),
-        Key::new(
-            "http",
-            Kind::Text(&PROBE_URL),
-            "a URL that answers 2xx or 3xx",
-        ),
-        Key::new(
-            "exec",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "a command that exits 0",
-        ),
-        Key::new(
-            "every",
-            Kind::Text(&DURATION),
-            "how often it is asked; default 10s",
-        ),
-        Key::new(
-            "failures",
-            Kind::Integer { min: 1, max: 1000 },
-            "so many in a row restart the process; default 3",
-        ),
-    ],
-};
-
-static STOP: Shape = Shape {
-    title: "[stop]",
-    keys: &[
-        Key::new("signal", Kind::Text(&SIGNAL), "default SIGTERM"),
-        Key::new(
-            "command",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "tried before the signal",
-        ),
-        Key::new(
-            "grace",
-            Kind::Text(&DURATION),
-            "then SIGKILL to the whole process tree; default 10s",
-        ),
-    ],
-};
-
-/// `[limits]`, of bundle and manifest alike.
-pub(crate) static LIMITS: Shape = Shape {
-    title: "[limits]",
-    keys: &[
-        Key::new("memory", Kind::Text(&SIZE), "the most memory"),
-        Key::new("cpu", Kind::Text(&PERCENT), "the most of one core"),
-        Key::new(
-            "pids",
-            Kind::Integer {
-                min: 1,
-                max: 4_194_304,
-            },
-            "the most processes and threads",
-        ),
-        Key::new(
-            "open-files",
-            Kind::Integer {
-                min: 8,
-                max: 1_048_576,
-            },
-            "the most open files",
-        ),
-        Key::new("log", Kind::Text(&SIZE), "the most log that is kept"),
-    ],
-};
-
-static SANDBOX: Shape = Shape {
-    title: "[sandbox]",
-    keys: &[
-        Key::new(
-            "network",
-            Kind::OneOf(&["host", "none"]),
-            "which network it sees; default host",
-        ),
-        Key::new(
-            "devices",
-            Kind::List(0, &Kind::Text(&ABSOLUTE)),
-            "devices, with * and ?; only as far as the ceilings allow",
-        ),
-        Key::new(
-            "groups",
-            Kind::List(0, &Kind::Text(&GROUP)),
-            "groups of the box; only as far as the ceilings allow",
-        ),
-        Key::new(
-            "read",
-            Kind::List(0, &Kind::Text(&ABSOLUTE)),
-            "paths of the box to read; only as far as the ceilings allow",
-        ),
-        Key::new(
-            "write",
-            Kind::List(0, &Kind::Text(&ABSOLUTE)),
-            "paths of the box to write; only as far as the ceilings allow",
-        ),
-    ],
-};
 
 /// Reads a bundle.toml; `file` is its name in the problems. A bundle comes out only where there is no problem.
 pub fn read(file: &str, text: &[u8]) -> (Option<Bundle>, Vec<Problem>) {
@@ -458,7 +231,7 @@ pub(crate) fn size_of_arguments(root: &Table<'_>) {
     let texts = args
         .iter()
         .flat_map(|(_, items)| items)
-        .filter_map(|item| item.text())
+        .filter_map(super::super::document::Item::text)
         .map(str::len);
     let variables = root
         .entries("env")

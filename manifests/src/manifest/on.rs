@@ -67,20 +67,18 @@ mod tests {
         }
     }
 
-    fn boxes(patterns: &[&str]) -> Option<Vec<Pattern>> {
-        Some(
-            patterns
-                .iter()
-                .map(|text| Pattern::new(text).expect("a pattern"))
-                .collect(),
-        )
+    fn boxes(patterns: &[&str]) -> Vec<Pattern> {
+        patterns
+            .iter()
+            .map(|text| Pattern::new(text).expect("a pattern"))
+            .collect()
     }
 
     #[test]
     fn every_condition_given_must_hold() {
         let on = On {
             all: true,
-            boxes: boxes(&["lab-*", "x"]),
+            boxes: Some(boxes(&["lab-*", "x"])),
             selector: Some(Selector::parse("box != 'lab-2'").expect("a selector")),
             count: None,
         };

@@ -197,10 +197,10 @@ pub(crate) static CEILING: Shape = Shape {
 
 /// Reads a policy.toml. A policy comes out only where there is no problem.
 pub fn read(file: &str, text: &[u8]) -> (Option<Policy>, Vec<Problem>) {
-    document::read(file, text, &SHAPE, build)
+    document::read(file, text, &SHAPE, |root| Some(build(root)))
 }
 
-fn build(root: &Table<'_>) -> Option<Policy> {
+fn build(root: &Table<'_>) -> Policy {
     let people = people(root);
     let teams = teams(root, &people);
     let policy = Policy {
@@ -228,7 +228,7 @@ fn build(root: &Table<'_>) -> Option<Policy> {
             |item| item.report(&POLICY_LOCKOUT, reason.clone(), hint),
         );
     }
-    Some(policy)
+    policy
 }
 
 fn people(root: &Table<'_>) -> BTreeMap<Name, Person> {

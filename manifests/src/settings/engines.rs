@@ -55,6 +55,7 @@ const BUILT_IN: [BuiltIn; 7] = [
 ];
 
 /// `exec`, `sh`, `node`, `accessor`, `python`, `java`, `beam`.
+#[allow(clippy::missing_panics_doc)] // the names are above
 pub fn built_in_engines() -> BTreeMap<Name, Engine> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect();
     BUILT_IN
