@@ -22,7 +22,7 @@ fn inside(attempt: fn(&Path) -> bool) -> LastExit {
             sandbox_self_for_indexer(dir.path()).is_ok() && attempt(dir.path())
         });
         // SAFETY: ends the child at once.
-        unsafe { libc::_exit(if done.unwrap_or(false) { 0 } else { 1 }) };
+        unsafe { libc::_exit(i32::from(!done.unwrap_or(false))) };
     }
     let held = Pidfd::open(pid).expect("a child");
     let mut poll = [nix::poll::PollFd::new(

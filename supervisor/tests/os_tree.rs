@@ -49,10 +49,10 @@ fn end(tree: Tree) {
 fn what_forks_twice_and_leaves_its_session_is_killed_with_the_rest() {
     let world = World::new();
     for trees in both(&world) {
-        let mut tree = tree(&trees, &world, UID + 0);
+        let mut tree = tree(&trees, &world, UID);
         // Ignores TERM, leaves the session, and its parent ends.
         let script = "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; echo deep $$; sleep 600 & wait') & (setsid sleep 601 &) ; echo up; wait";
-        let mut launch = world.shell(script, UID + 0);
+        let mut launch = world.shell(script, UID);
         launch.cgroup = tree.cgroup().map(Into::into);
         let child = world.spawn(launch).expect("started");
         tree.set_main(child.pid);

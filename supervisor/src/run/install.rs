@@ -154,6 +154,20 @@ impl Supervisor {
         }
     }
 
+    /// A new tree for an install; what an earlier one left is ended first.
+    fn fresh_install_tree(&self, name: &Name) -> io::Result<Tree> {
+        for _ in 0..200 {
+            let tree = self.install_tree(name)?;
+            if tree.is_gone() {
+                tree.remove()?;
+                return self.install_tree(name);
+            }
+            tree.kill()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::Error::other("what an earlier install left does not end"))
+    }
+
     fn install_tree(&self, name: &Name) -> io::Result<Tree> {
         let marks = Marks {
             env: format!("SWARM_INSTALL={name}").into_bytes(),
@@ -224,9 +238,7 @@ impl Supervisor {
             .and_then(|room| room.output.as_ref())
             .ok_or("no output")?;
         let ends = room.pipes.for_child().map_err(text)?;
-        let tree = self.install_tree(&name).map_err(text)?;
-        // What a killed supervisor left of an earlier try.
-        tree.kill().map_err(text)?;
+        let tree = self.fresh_install_tree(&name).map_err(text)?;
         let mut launch = self.launch(&place, 0, &install.command, ends);
         launch
             .env
