@@ -210,7 +210,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Without O_CREAT: a file that is missing is a controller that is missing.
+/// Without `O_CREAT`: a file that is missing is a controller that is missing.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new()
         .write(true)

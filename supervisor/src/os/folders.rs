@@ -21,11 +21,11 @@ use swarm_manifests::name::Name;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Folders {
-    /// SWARM_STATE
+    /// `SWARM_STATE`
     pub state: PathBuf,
-    /// HOME
+    /// `HOME`
     pub home: PathBuf,
-    /// TMPDIR
+    /// `TMPDIR`
     pub tmp: PathBuf,
 }
 

@@ -418,8 +418,8 @@ mod tests {
     fn a_line_longer_than_a_piece_comes_in_pieces_and_loses_nothing() {
         let dir = tempfile::tempdir().expect("tempdir");
         let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
-        let long = vec![b'a'; 3 * MAX_LINE + 5];
-        log.feed(Stream::Stdout, &long, at(1), WALL, &mut nobody())
+        let endless = vec![b'a'; 3 * MAX_LINE + 5];
+        log.feed(Stream::Stdout, &endless, at(1), WALL, &mut nobody())
             .expect("fed");
         log.feed(Stream::Stdout, b"\n", at(1), WALL, &mut nobody())
             .expect("fed");

@@ -25,7 +25,7 @@ use std::{
 };
 use swarm_manifests::bundle::Probe;
 
-/// What a program says of itself through `NOTIFY_SOCKET` (sd_notify(3)).
+/// What a program says of itself through `NOTIFY_SOCKET` (`sd_notify(3)`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Notice {
@@ -293,9 +293,9 @@ fn sockets(addresses: &[SocketAddr], inside: Option<&Pidfd>) -> io::Result<Vec<O
     };
     let ours = fs::File::open("/proc/thread-self/ns/net")?;
     setns(process.as_fd(), CloneFlags::CLONE_NEWNET)?;
-    let made = make();
+    let inside = make();
     setns(ours, CloneFlags::CLONE_NEWNET)?;
-    Ok(made)
+    Ok(inside)
 }
 
 fn make_socket(address: &SocketAddr) -> nix::Result<OwnedFd> {
@@ -328,16 +328,15 @@ fn parse_url(url: &str) -> Option<(Vec<SocketAddr>, Vec<u8>)> {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
         _ => (authority, 80),
     };
-    let addresses = match host {
-        "localhost" => loopback(port),
-        _ => {
-            let ip: IpAddr = host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .parse()
-                .ok()?;
-            ip.is_loopback().then(|| vec![SocketAddr::new(ip, port)])?
-        }
+    let addresses = if host == "localhost" {
+        loopback(port)
+    } else {
+        let ip: IpAddr = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()?;
+        ip.is_loopback().then(|| vec![SocketAddr::new(ip, port)])?
     };
     let path = if path.starts_with('/') {
         path.to_owned()

@@ -196,9 +196,8 @@ mod tests {
     use super::*;
 
     fn log(lines: std::ops::Range<u32>) -> String {
-        lines
-            .map(|number| format!("2026-11-23T10:21:{:02}.000Z o line {number}\n", number % 60))
-            .collect()
+        let line = |number| format!("2026-11-23T10:21:{:02}.000Z o line {number}\n", number % 60);
+        lines.map(line).collect::<Vec<_>>().concat()
     }
 
     fn texts(found: io::Result<(Vec<LogLine>, Option<Position>)>) -> Vec<String> {

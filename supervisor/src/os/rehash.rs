@@ -407,7 +407,7 @@ fn own(path: &Path) -> Result<(), RehashError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::{fmt::Write as _, os::unix::fs::symlink};
 
     /// A store with a lock and its tree, sealed as the agent leaves it.
     fn store() -> (tempfile::TempDir, Digest) {
@@ -419,14 +419,11 @@ mod tests {
             fs::write(tree.join(path), text).expect("written");
             let mode = if kind == "755" { 0o555 } else { 0o444 };
             fs::set_permissions(tree.join(path), fs::Permissions::from_mode(mode)).expect("mode");
-            lines += &format!(
-                "{} {kind} {} {path}\n",
-                Digest::of(text.as_bytes()).hex(),
-                text.len()
-            );
+            let hash = Digest::of(text.as_bytes()).hex();
+            writeln!(lines, "{hash} {kind} {} {path}", text.len()).expect("text");
         }
         symlink("bin/run", tree.join("link")).expect("link");
-        lines += &format!("{} link 7 link\n", Digest::of(b"bin/run").hex());
+        writeln!(lines, "{} link 7 link", Digest::of(b"bin/run").hex()).expect("text");
         fs::write(dir.path().join("bundle.lock"), &lines).expect("written");
         (dir, Digest::of(lines.as_bytes()))
     }
@@ -455,7 +452,7 @@ mod tests {
         let mode = |mode| {
             move |tree: &Path| {
                 fs::set_permissions(tree.join("a.txt"), fs::Permissions::from_mode(mode))
-                    .expect("mode")
+                    .expect("mode");
             }
         };
         assert_eq!(

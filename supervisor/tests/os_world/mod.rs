@@ -23,6 +23,8 @@ use swarm_supervisor::{
     protocol::Stream,
 };
 
+/// An ordinary user of every box.
+const NOBODY: u32 = 65_534;
 /// The longest that anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -49,7 +51,6 @@ pub fn again_as_ordinary_user(but: &str) {
             .success()
     );
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("mode");
-    const NOBODY: u32 = 65_534;
     let mut command = std::process::Command::new(&copy);
     command
         .args(["--skip", but])
@@ -163,6 +164,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::unused_self)] // Reads like the others.
     pub fn spawn(&self, launch: Launch) -> Result<Child, SpawnError> {
         spawn::spawn(launch)
     }
