@@ -120,7 +120,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         config: config.clone(),
         config_out,
         orders: orders_in,
-        reloads: reloads_in,
+        reloads: reloads_in.clone(),
         wake: wake.clone(),
         followed: keeper.followed(),
         out,
@@ -130,7 +130,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         &tasks,
         &stop,
         "webhook",
-        serve_hooks(config_in.clone(), wake.clone(), stop.clone()),
+        serve_hooks(config_in.clone(), reloads_in, wake.clone(), stop.clone()),
     );
     let _configuration = watch_configuration(&config, &reloads);
     // supervisor ─► report
@@ -287,8 +287,9 @@ impl Walker {
                 drop(answer.send(Ok(Rc::new(local.picture()))))
             }
             (Order::Distrust(digest), Source::Trunk(walk)) => walk.distrust(digest),
-            (Order::Collect(keep), Source::Trunk(walk)) => walk.collect(&keep),
-            (Order::Distrust(_) | Order::Collect(_), Source::Folder(_)) => {}
+            (Order::Collect(keep), Source::Trunk(walk)) => walk.tidy(&keep),
+            (Order::Followed(position), Source::Trunk(walk)) => walk.followed(position),
+            (Order::Distrust(_) | Order::Collect(_) | Order::Followed(_), Source::Folder(_)) => {}
         }
         Ok(false)
     }
@@ -382,35 +383,50 @@ fn watch_configuration(config: &Config, reloads: &watch::Sender<u64>) -> Vec<Fil
         .collect()
 }
 
-/// The webhook's endpoint, as long as the configuration names one; it moves when that does.
+/// The webhook's endpoint, as long as the configuration names one; it moves when that does, and takes new secrets as they come.
 async fn serve_hooks(
     mut config: watch::Receiver<Rc<Config>>,
+    mut reloads: watch::Receiver<u64>,
     wake: Wake,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
-        let webhook = config.borrow_and_update().settings.webhook.clone();
-        let served = async {
-            let Some(webhook) = webhook.clone() else {
-                return std::future::pending().await;
-            };
-            let secrets = webhook::secrets(webhook.secret_file.as_deref()).unwrap_or_else(|why| {
+        let Some(hook) = config.borrow_and_update().settings.webhook.clone() else {
+            config.changed().await?;
+            continue;
+        };
+        let read = || {
+            webhook::secrets(hook.secret_file.as_deref()).unwrap_or_else(|why| {
                 tracing::warn!(why);
                 webhook::Secrets::default()
-            });
-            let (_keep, secrets) = watch::channel(secrets);
-            match TcpListener::bind(&webhook.listen).await {
+            })
+        };
+        let (fresh, secrets) = watch::channel(read());
+        let served = async {
+            match TcpListener::bind(&hook.listen).await {
                 Ok(listener) => webhook::serve(listener, secrets, wake.clone(), stop.clone()).await,
                 Err(error) => {
-                    tracing::error!(listen = webhook.listen, %error, "webhooks cannot be taken; tried again in a minute");
+                    tracing::error!(listen = hook.listen, %error, "webhooks cannot be taken; tried again in a minute");
                     tokio::time::sleep(Duration::from_secs(60)).await;
                 }
             }
         };
-        tokio::select! {
-            () = served => {}
-            changed = config.changed() => changed?,
-            () = stop.cancelled() => return Ok(()),
+        tokio::pin!(served);
+        loop {
+            tokio::select! {
+                () = &mut served => break,
+                changed = config.changed() => {
+                    changed?;
+                    if config.borrow().settings.webhook.as_ref() != Some(&hook) {
+                        break;
+                    }
+                }
+                changed = reloads.changed() => {
+                    changed?;
+                    tokio::time::sleep(SETTLE).await;
+                    fresh.send_replace(read());
+                }
+            }
         }
     }
 }

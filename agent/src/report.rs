@@ -166,13 +166,22 @@ impl Reporter {
     /// Reports until it is dropped.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut peer = self.peer();
-        let mut next = Instant::now();
+        // When the next report is due anyway, and when one may be made for news.
+        let (mut next, mut free) = (Instant::now(), Instant::now());
+        let mut news_since = None;
         loop {
             let is_news =
                 self.known != Some(*self.inlets.changed.borrow()) || self.outbox.waiting() > 0;
+            if !is_news {
+                news_since = None;
+            } else if news_since.is_none() {
+                news_since = Some(Instant::now());
+            }
             // After a failure even news waits.
-            let can_report =
-                peer.is_some() && (is_news && self.failures == 0 || Instant::now() >= next);
+            let news_due = news_since
+                .filter(|_| self.failures == 0)
+                .map(|since| free.max(since + COLLECT));
+            let due = news_due.map_or(next, |due| due.min(next));
             tokio::select! {
                 event = self.inlets.journaled.recv() => {
                     let Some(event) = event else { return Ok(()) };
@@ -185,12 +194,11 @@ impl Reporter {
                     (self.session, self.known, self.failures, next) = (None, None, 0, Instant::now());
                     continue;
                 }
-                changed = self.inlets.changed.changed(), if !can_report => {
+                changed = self.inlets.changed.changed() => {
                     changed?;
                     continue;
                 }
-                () = tokio::time::sleep_until(next), if peer.is_some() && !can_report => {}
-                () = tokio::time::sleep(COLLECT), if can_report => {}
+                () = tokio::time::sleep_until(due), if peer.is_some() => {}
             }
             let Some(to) = &mut peer else { continue };
             let started = Instant::now();
@@ -198,8 +206,7 @@ impl Reporter {
                 Ok(wait) => wait,
                 Err(error) => self.failed(to, &error),
             };
-            next = started + wait;
-            tokio::time::sleep_until(started + APART).await;
+            (next, free, news_since) = (started + wait, started + APART, None);
         }
     }
 
@@ -321,6 +328,14 @@ impl Reporter {
         }
         let session = match self.log_in(peer).await? {
             Ok(session) => session,
+            Err((status, text))
+                if !matches!(
+                    status,
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+                ) =>
+            {
+                bail!("the map answers {status}: {text}")
+            }
             Err((status, text)) => {
                 let Some(token) = token(peer)? else {
                     self.out.send_modify(|state| state.state = "pending");

@@ -19,6 +19,7 @@ use anyhow::Context;
 use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{id::Oid, problem::Refusal, report::Event, rules::remote};
 use swarm_repository::{
+    compact::compact,
     objects::{ObjectError, Objects},
     snapshot::Snapshot,
     trunk::Advance,
@@ -440,14 +441,30 @@ impl Walk {
         self.judged = None;
     }
 
-    /// Removes bundles that nobody needs.
-    pub fn collect(&self, keep: &std::collections::BTreeSet<swarm_manifests::id::Digest>) {
+    /// The keeper has followed the trunk up to here: earlier trailers do not count any more.
+    pub fn followed(&mut self, position: u64) {
+        self.followed = position;
+    }
+
+    /// Removes bundles that nobody needs, and joins small packs of the mirror.
+    pub fn tidy(&mut self, keep: &std::collections::BTreeSet<swarm_manifests::id::Digest>) {
         let gone = self.store.collect(keep);
         if gone > 0 {
             tracing::info!(
                 gone,
                 "bundles that nobody needs were removed from the store"
             );
+        }
+        match compact(self.objects.git_dir()) {
+            Ok(0) => {}
+            Ok(packs) => {
+                tracing::info!(packs, "small packs were joined");
+                match self.objects.reopen() {
+                    Ok(objects) => self.objects = objects,
+                    Err(error) => tracing::warn!(%error, "the mirror could not be opened again"),
+                }
+            }
+            Err(error) => tracing::warn!(%error, "small packs could not be joined"),
         }
     }
 
@@ -533,7 +550,11 @@ fn draw(
 }
 
 fn send(out: &Outlets, picture: Picture) {
-    out.picture.send_replace(Rc::new(picture));
+    let warnings = out.picture.borrow().warnings.clone();
+    out.picture.send_replace(Rc::new(Picture {
+        warnings,
+        ..picture
+    }));
 }
 
 /// An event of the agent's; number and time are the journal's to give.

@@ -12,11 +12,10 @@ pub struct Board {
 }
 
 impl Keeper {
-    pub(super) fn board(&mut self, inlets: &Inlets) -> Board {
+    pub(super) fn board(&self, inlets: &Inlets) -> Board {
         let picture = inlets.picture.borrow().clone();
         let contact = inlets.contact.borrow().clone();
         let trusted = picture.trusted();
-        self.rows_changed = false;
         Board {
             status: BoxStatus {
                 facts: picture.here.facts.clone(),

@@ -1,37 +1,56 @@
 //! `plan`: what a sync would do, without doing it. The walk makes a trial; planning is the same as ever.
 
-use super::{Inlets, Keeper, Order};
+use super::{Keeper, Order};
 use crate::{
     picture::Picture,
     plan::{self, Action},
     resolve::Wanted,
+    walk::Trial,
 };
 use serde_json::{Value, json};
 use std::rc::Rc;
 use swarm_manifests::{name::Name, status::State};
 use tokio::sync::oneshot;
 
+/// Somebody who waits for the walk's trial.
+pub(super) type Waiting = (u64, oneshot::Receiver<Trial>);
+
+/// The next trial that is done, of those that are waited for.
+pub(super) async fn next(waiting: &mut Vec<Waiting>) -> (u64, Option<Trial>) {
+    let Some((id, trial)) = waiting.first_mut() else {
+        return std::future::pending().await;
+    };
+    // The walk makes them one after another, in this order.
+    let done = (*id, trial.await.ok());
+    waiting.remove(0);
+    done
+}
+
 impl Keeper {
-    /// The actions as JSON, and the exit code: 1 where something would be refused, 5 where the remote cannot be reached.
-    pub(super) async fn foretell(&self, _inlets: &Inlets) -> (Value, u8) {
+    /// Asks the walk for a trial; the answer comes when it is done. False: there is no walk any more.
+    pub(super) fn ask_for_trial(&mut self, id: u64) -> bool {
         let (answer, told) = oneshot::channel();
-        if self.out.orders.send(Order::Trial(answer)).await.is_err() {
-            return (json!({"message": "the agent is ending"}), 5);
-        }
-        match told.await {
-            Ok(Ok(picture)) => self.foretold(&picture),
-            Ok(Err(refusal)) => {
+        self.trials.push((id, told));
+        self.out.orders.try_send(Order::Trial(answer)).is_ok()
+    }
+
+    /// The actions as JSON, and the exit code: 1 where something would be refused, 5 where the remote cannot be reached.
+    pub(super) fn foretell(&self, trial: Option<Trial>) -> (Value, u8) {
+        match trial {
+            Some(Ok(picture)) => self.foretold(&picture),
+            Some(Err(refusal)) => {
                 let exit = if refusal.rule.id.starts_with("S-GIT-") {
                     5
                 } else {
                     1
                 };
-                (
-                    json!({"actions": [], "failure": {"rule": refusal.rule.id, "reason": refusal.reason, "hint": refusal.hint}}),
-                    exit,
-                )
+                let failure = json!({"rule": refusal.rule.id, "reason": refusal.reason, "hint": refusal.hint});
+                (json!({"actions": [], "failure": failure}), exit)
             }
-            Err(_) => (json!({"message": "the agent is ending"}), 5),
+            None => (
+                json!({"message": "the agent is busy or ending; try again"}),
+                5,
+            ),
         }
     }
 

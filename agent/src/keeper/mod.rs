@@ -48,6 +48,8 @@ pub enum Order {
     Reload,
     /// This stored bundle was changed.
     Distrust(Digest),
+    /// The trunk was followed in full up to this position.
+    Followed(u64),
     /// Only these bundles are needed.
     Collect(BTreeSet<Digest>),
 }
@@ -80,7 +82,8 @@ pub struct Keeper {
     own: PathBuf,
     actual: BTreeMap<Name, Actual>,
     put: BTreeMap<Name, RunSpec>,
-    standing: Vec<Standing>,
+    /// What was said last; none: nothing yet, to this supervisor.
+    standing: Option<Vec<Standing>>,
     held: Option<HeldRemoval>,
     /// The trunk position up to which nothing is held.
     followed: u64,
@@ -88,8 +91,8 @@ pub struct Keeper {
     /// Whether the supervisor has said what there is; before that nothing is planned.
     is_greeted: bool,
     is_stale: bool,
-    rows_changed: bool,
     syncs: Vec<sync::Pending>,
+    trials: Vec<foretell::Waiting>,
     map: watch::Receiver<crate::report::MapState>,
     say: mpsc::Sender<FromAgent>,
     out: Outlets,
@@ -116,12 +119,12 @@ impl Keeper {
             own,
             actual: BTreeMap::new(),
             put: BTreeMap::new(),
-            standing: Vec::new(),
+            standing: None,
             held: None,
             is_greeted: false,
             is_stale: false,
-            rows_changed: true,
             syncs: Vec::new(),
+            trials: Vec::new(),
             map,
             say,
             out,
@@ -159,6 +162,10 @@ impl Keeper {
                 Ok(()) = inlets.contact.changed(), if !self.syncs.is_empty() => {}
                 Some(event) = inlets.events.recv() => self.tell(FromAgent::Journal(event)).await?,
                 Some(ask) = inlets.asks.recv() => drop(ask.send(self.board(&inlets))),
+                (id, trial) = foretell::next(&mut self.trials), if !self.trials.is_empty() => {
+                    let (body, exit) = self.foretell(trial);
+                    self.tell(FromAgent::Answer { id, body, exit, last: true }).await?;
+                }
                 () = until(deadline), if deadline.is_some() => {}
             }
             if self.is_stale && self.is_greeted {
@@ -179,6 +186,7 @@ impl Keeper {
                     .map(|actual| (actual.workflow.clone(), actual))
                     .collect();
                 self.put.clear();
+                self.standing = None;
                 (self.is_greeted, self.is_stale) = (true, true);
                 self.mark_changed();
             }
@@ -216,7 +224,6 @@ impl Keeper {
     }
 
     fn mark_changed(&mut self) {
-        self.rows_changed = true;
         self.out.changed.send_modify(|changes| *changes += 1);
     }
 
@@ -238,7 +245,11 @@ impl Keeper {
     /// Tells the supervisor what the picture asks for. Without a trusted trunk nothing is asked for, and nothing removed.
     async fn follow(&mut self, picture: &Picture) -> Result<(), Gone> {
         let Some(snapshot) = &picture.snapshot else {
-            return self.stand(picture).await;
+            for event in self.told.trouble(picture) {
+                self.tell(FromAgent::Journal(event)).await?;
+            }
+            self.mark_changed();
+            return Ok(());
         };
         let have = self.have();
         let allowed = picture
@@ -281,6 +292,7 @@ impl Keeper {
         if self.held.is_none() && self.followed != snapshot.position {
             self.followed = snapshot.position;
             write_followed(&self.own, self.followed);
+            let _ = self.out.orders.try_send(Order::Followed(self.followed));
         }
         self.stand(picture).await?;
         self.sweep(picture);
@@ -302,12 +314,13 @@ impl Keeper {
                     .map(|workflow| removal(workflow, &held.reason, snapshot.head.to_string())),
             );
         }
-        let mut news = self.told.news(&standing, picture);
-        if standing != self.standing {
-            self.standing.clone_from(&standing);
+        let mut news = self.told.trouble(picture);
+        news.extend(self.told.standing(&standing));
+        if self.standing.as_ref() != Some(&standing) {
+            self.standing = Some(standing.clone());
             self.tell(FromAgent::Standing(standing)).await?;
         }
-        for event in news.drain(..) {
+        for event in news {
             self.tell(FromAgent::Journal(event)).await?;
         }
         self.mark_changed();
@@ -353,7 +366,13 @@ impl Keeper {
                 });
                 return Ok(());
             }
-            Query::Plan => self.foretell(inlets).await,
+            Query::Plan => {
+                if self.ask_for_trial(id) {
+                    return Ok(());
+                }
+                self.trials.retain(|(waiting, _)| *waiting != id);
+                self.foretell(None)
+            }
             Query::Reload => {
                 let _ = self.out.orders.try_send(Order::Reload);
                 (serde_json::json!({}), 0)

@@ -8,6 +8,11 @@ use std::{
 use swarm_manifests::{report::Event, status::State};
 use swarm_supervisor::protocol::Standing;
 
+/// What the keys of refused commits begin with; no workflow's name has a colon.
+const TRUNK: &str = "trunk: ";
+/// So many of them are kept.
+const MOST_COMMITS: usize = 1000;
+
 /// What was told and still stands.
 pub struct Told {
     file: PathBuf,
@@ -27,31 +32,52 @@ impl Told {
         }
     }
 
-    /// The records for what stands now and did not before. What no longer stands is forgotten: if it comes back, it is news.
-    pub fn news(&mut self, standing: &[Standing], picture: &Picture) -> Vec<Event> {
-        let mut now = BTreeSet::new();
-        let mut events = Vec::new();
-        // That the remote is away is no refusal.
-        let stopped = picture
+    /// The record of a trunk that does not move on. That the remote is away is no refusal.
+    pub fn trouble(&mut self, picture: &Picture) -> Vec<Event> {
+        let Some(trouble) = picture
             .trouble
             .as_ref()
-            .filter(|trouble| trouble.commit.is_some());
-        if let Some(trouble) = stopped {
-            let key = format!(
-                "trunk {} {}",
-                trouble.rule,
-                trouble.commit.as_deref().unwrap_or_default()
-            );
-            if !self.keys.contains(&key) {
-                events.push(Event {
-                    rule: Some(trouble.rule.clone()),
-                    reason: Some(trouble.reason.clone()),
-                    commit: trouble.commit.clone(),
-                    ..event("refuse")
-                });
-            }
-            now.insert(key);
+            .filter(|trouble| trouble.commit.is_some())
+        else {
+            return Vec::new();
+        };
+        let key = format!(
+            "{TRUNK}{} {}",
+            trouble.rule,
+            trouble.commit.as_deref().unwrap_or_default()
+        );
+        if self.keys.contains(&key) {
+            return Vec::new();
         }
+        // A commit is refused once and for all: its key is kept, also while it cannot be seen.
+        if self
+            .keys
+            .iter()
+            .filter(|key| key.starts_with(TRUNK))
+            .count()
+            >= MOST_COMMITS
+        {
+            self.keys.retain(|key| !key.starts_with(TRUNK));
+        }
+        self.keys.insert(key);
+        self.save();
+        vec![Event {
+            rule: Some(trouble.rule.clone()),
+            reason: Some(trouble.reason.clone()),
+            commit: trouble.commit.clone(),
+            ..event("refuse")
+        }]
+    }
+
+    /// The records for what stands now and did not before. What no longer stands is forgotten: if it comes back, it is news.
+    pub fn standing(&mut self, standing: &[Standing]) -> Vec<Event> {
+        let mut now: BTreeSet<String> = self
+            .keys
+            .iter()
+            .filter(|key| key.starts_with(TRUNK))
+            .cloned()
+            .collect();
+        let mut events = Vec::new();
         for standing in standing
             .iter()
             .filter(|standing| standing.next.state != State::Fetching)
@@ -84,13 +110,72 @@ impl Told {
         }
         if now != self.keys {
             self.keys = now;
-            let kept = serde_json::to_vec(&self.keys)
-                .map_err(Into::into)
-                .and_then(|text| crate::trust::replace(&self.file, &text));
-            if let Err(error) = kept {
-                tracing::warn!(%error, "cannot keep what was journalled");
-            }
+            self.save();
         }
         events
+    }
+
+    fn save(&self) {
+        let kept = serde_json::to_vec(&self.keys)
+            .map_err(Into::into)
+            .and_then(|text| crate::trust::replace(&self.file, &text));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "cannot keep what was journalled");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_manifests::{name::Name, report::Trouble, status::Next};
+
+    fn refused(commit: &str) -> Standing {
+        let next = Next {
+            version: None,
+            commit: Some(commit.into()),
+            state: State::Refused,
+            reason: "no".into(),
+            rule: Some("S-BUNDLE-03".into()),
+        };
+        Standing {
+            workflow: Name::new("w").expect("a name"),
+            bundle: None,
+            mode: None,
+            by: None,
+            next,
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_journalled_once_also_over_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("told.json");
+        let mut told = Told::load(&file);
+        assert_eq!(told.standing(&[refused("a")]).len(), 1);
+        assert_eq!(told.standing(&[refused("a")]).len(), 0);
+        let mut told = Told::load(&file);
+        assert_eq!(told.standing(&[refused("a")]).len(), 0);
+        assert_eq!(told.standing(&[refused("b")]).len(), 1);
+        assert_eq!(told.standing(&[]).len(), 0);
+        assert_eq!(told.standing(&[refused("b")]).len(), 1, "it came back");
+    }
+
+    #[test]
+    fn a_refused_commit_is_journalled_once_and_an_outage_never() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut told = Told::load(&dir.path().join("told.json"));
+        let with = |commit: Option<&str>| Picture {
+            trouble: Some(Trouble {
+                rule: "S-TRUNK-03".into(),
+                reason: "no".into(),
+                hint: None,
+                commit: commit.map(Into::into),
+            }),
+            ..Picture::default()
+        };
+        let counts =
+            [Some("a"), None, Some("a"), Some("b")].map(|commit| told.trouble(&with(commit)).len());
+        assert_eq!(counts, [1, 0, 0, 1]);
     }
 }

@@ -5,7 +5,7 @@ use swarm_manifests::{
     facts::Value,
     manifest,
     name::Pattern,
-    policy::{Ceiling, Grant, Policy, Right},
+    policy::{Ceiling, Grant, Person, Policy, Right},
     roster,
     settings::Engine,
 };
@@ -209,7 +209,7 @@ fn a_requirement_that_is_not_met_blocks_with_both_versions() {
 fn a_broken_manifest_is_refused_with_commit_person_and_path() {
     let next = world(BUNDLE, &MANIFEST.replace("mode", "mood")).held();
     assert_eq!(next.state, State::Refused);
-    for part in ["0909090909", "alice", "manifests/ramp.toml", "mood"] {
+    for part in ["0909090909", "alice", "manifests/ramp.toml", "mode"] {
         assert!(next.reason.contains(part), "{part} in {}", next.reason);
     }
 }
@@ -234,6 +234,17 @@ fn a_bundle_that_may_not_run_is_refused_alone() {
 fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
     let mut world = world(BUNDLE, MANIFEST);
     let policy = Arc::make_mut(&mut world.snapshot.policy);
+    policy.people = ["alice", "bob"]
+        .map(|person| {
+            (
+                name(person),
+                Person {
+                    keys: vec![],
+                    admin: false,
+                },
+            )
+        })
+        .into();
     policy.grants = vec![Grant {
         people: [name("alice"), name("bob")].into(),
         may: [Right::Deploy].into(),

@@ -150,6 +150,13 @@ async fn take(
     {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it uncompressed\n"));
     }
+    let announced = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "1 MiB at most\n"));
+    }
     let read = tokio::time::timeout(TIME, Limited::new(body, MAX_BODY).collect()).await;
     let body = match read {
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "too slow\n")),
