@@ -1,7 +1,10 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
 //! speaks `swarm_supervisor::protocol`. The tests of this crate drive it.
 
-use std::{collections::VecDeque, error::Error, os::unix::net::UnixStream, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, error::Error, os::unix::net::UnixStream, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 use swarm_manifests::policy::Ceiling;
 use swarm_supervisor::{
     run,
@@ -10,9 +13,17 @@ use swarm_supervisor::{
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words: VecDeque<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let mut next = || words.pop_front().ok_or("usage: supervise STATE CONTROL AGENT [--stop]");
+    let mut next = || {
+        words
+            .pop_front()
+            .ok_or("usage: supervise STATE CONTROL AGENT [--stop]")
+    };
     let (state, control, agent) = (next()?, next()?, next()?);
-    let on_exit = if next().is_ok() { OnExit::Stop } else { OnExit::Leave };
+    let on_exit = if next().is_ok() {
+        OnExit::Stop
+    } else {
+        OnExit::Leave
+    };
     run::run(Settings {
         box_name: "testbox".into(),
         state,

@@ -34,7 +34,9 @@ impl ClientError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotRunning(_) => Some("start it with: swarm-agent run, or: systemctl start swarm-agent"),
+            Self::NotRunning(_) => {
+                Some("start it with: swarm-agent run, or: systemctl start swarm-agent")
+            }
             Self::NotAllowed(_) => Some("root and members of the group swarm-operators may"),
             Self::Ended => Some("it is started again by itself where systemd runs it; try again"),
             Self::Socket { .. } | Self::Frame(_) => None,
@@ -64,11 +66,21 @@ pub struct Connection {
 pub fn connect(path: &Path) -> Result<Connection, ClientError> {
     let shown = path.display().to_string();
     match UnixStream::connect(path) {
-        Ok(stream) => Ok(Connection { stream, path: shown, decoder: Decoder::new(), buffer: vec![0; 64 << 10] }),
+        Ok(stream) => Ok(Connection {
+            stream,
+            path: shown,
+            decoder: Decoder::new(),
+            buffer: vec![0; 64 << 10],
+        }),
         Err(error) => Err(match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(shown),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning(shown)
+            }
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed(shown),
-            _ => ClientError::Socket { path: shown, source: error },
+            _ => ClientError::Socket {
+                path: shown,
+                source: error,
+            },
         }),
     }
 }
@@ -79,7 +91,10 @@ impl Connection {
         match self.stream.write_all(&encode(request)) {
             // It may have said why before it hung up.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(source) => Err(ClientError::Socket { path: self.path.clone(), source }),
+            Err(source) => Err(ClientError::Socket {
+                path: self.path.clone(),
+                source,
+            }),
             Ok(()) => Ok(()),
         }
     }
@@ -94,8 +109,15 @@ impl Connection {
                 Ok(0) => return Err(ClientError::Ended),
                 Ok(count) => self.decoder.push(&self.buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(ClientError::Ended),
-                Err(source) => return Err(ClientError::Socket { path: self.path.clone(), source }),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(ClientError::Ended);
+                }
+                Err(source) => {
+                    return Err(ClientError::Socket {
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod acts;
 mod adopt;
 mod agent;
 mod answers;
+mod given;
 mod install;
 mod jobs;
 mod output;

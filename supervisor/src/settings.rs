@@ -49,6 +49,9 @@ pub enum Agent {
         argv: Vec<OsString>,
         /// Its environment, besides `SWARM_ROLE`.
         env: BTreeMap<OsString, OsString>,
+        /// Files and folders of its configuration that it has to read wherever they lie. A file that its user may not read is
+        /// handed over as a copy of its own, in the same place (as with systemd's `LoadCredential=`).
+        given: Vec<PathBuf>,
     },
     /// Somebody else holds the other end, such as a test.
     Socket(std::sync::Arc<std::os::unix::net::UnixStream>),

@@ -285,9 +285,14 @@ fn a_daemon_that_ends_is_started_again_and_again() {
     let mut spec = world.script("loop", Mode::Daemon, "echo $$; exit 1");
     spec.restart.max_delay = std::time::Duration::ZERO;
     world.put(&spec);
-    world.until("it ran five times", |world| (world.log("loop").len() >= 5).then_some(()));
+    world.until("it ran five times", |world| {
+        (world.log("loop").len() >= 5).then_some(())
+    });
     let row = world.rows().remove(0);
-    assert!(row.last_exit.is_none_or(|exit| exit == LastExit::Code { code: 1 }));
+    assert!(
+        row.last_exit
+            .is_none_or(|exit| exit == LastExit::Code { code: 1 })
+    );
     world.ask(&kill("loop"));
     assert_eq!(world.rows()[0].state, State::Killed);
 }

@@ -15,8 +15,15 @@ use swarm_supervisor::protocol::{InstallSpec, Request, RunSpec};
 const FOREVER: &str = "while :; do sleep 1; done";
 
 fn with_install(mut spec: RunSpec, command: &[&str]) -> RunSpec {
-    let install = Install { command: command.iter().map(ToString::to_string).collect(), network: false };
-    spec.install = Some(InstallSpec { install, engine: "sh".into(), engine_version: "1".into() });
+    let install = Install {
+        command: command.iter().map(ToString::to_string).collect(),
+        network: false,
+    };
+    spec.install = Some(InstallSpec {
+        install,
+        engine: "sh".into(),
+        engine_version: "1".into(),
+    });
     spec
 }
 
@@ -24,15 +31,30 @@ fn with_install(mut spec: RunSpec, command: &[&str]) -> RunSpec {
 fn an_install_runs_once_in_a_copy_that_is_then_read_only() {
     let mut world = World::new();
     let script = "cat $SWARM_BUNDLE/made; echo x > $SWARM_BUNDLE/made && echo written; while :; do sleep 1; done";
-    let spec = with_install(world.script("built", Mode::Daemon, script), &["/bin/sh", "-c", "echo installing; echo $$ > made"]);
+    let spec = with_install(
+        world.script("built", Mode::Daemon, script),
+        &["/bin/sh", "-c", "echo installing; echo $$ > made"],
+    );
     world.put(&spec);
     world.reaches("built", State::Running);
-    let first = world.until("it printed", |world| world.log("built").into_iter().find(|line| line.parse::<u32>().is_ok()));
+    let first = world.until("it printed", |world| {
+        world
+            .log("built")
+            .into_iter()
+            .find(|line| line.parse::<u32>().is_ok())
+    });
     assert!(!world.log("built").contains(&"written".to_owned()));
     assert!(world.log("built").contains(&"installing".to_owned()));
-    world.ask(&Request::Restart { workflow: "built".into(), reason: None });
+    world.ask(&Request::Restart {
+        workflow: "built".into(),
+        reason: None,
+    });
     let numbers = world.until("it printed again", |world| {
-        let numbers: Vec<_> = world.log("built").into_iter().filter(|line| line.parse::<u32>().is_ok()).collect();
+        let numbers: Vec<_> = world
+            .log("built")
+            .into_iter()
+            .filter(|line| line.parse::<u32>().is_ok())
+            .collect();
         (numbers.len() >= 2).then_some(numbers)
     });
     assert_eq!(numbers, [first.clone(), first]);
@@ -43,20 +65,38 @@ fn an_install_runs_once_in_a_copy_that_is_then_read_only() {
 fn a_failed_install_keeps_the_old_version() {
     let mut world = World::new();
     let old = world.script("web", Mode::Daemon, FOREVER);
-    let new = with_install(world.script("web", Mode::Daemon, "echo new; while :; do sleep 1; done"), &["/bin/false"]);
+    let new = with_install(
+        world.script("web", Mode::Daemon, "echo new; while :; do sleep 1; done"),
+        &["/bin/false"],
+    );
     world.put(&old);
     let pid = world.reaches("web", State::Running).pid;
     world.put(&new);
-    let row = world.until("the install failed", |world| world.rows().into_iter().find(|row| row.next.as_ref().is_some_and(|n| n.state == State::Failed)));
+    let row = world.until("the install failed", |world| {
+        world
+            .rows()
+            .into_iter()
+            .find(|row| row.next.as_ref().is_some_and(|n| n.state == State::Failed))
+    });
     assert_eq!((row.pid, row.state), (pid, State::Running));
-    assert_eq!(row.next.and_then(|next| next.rule).as_deref(), Some("S-RUN-09"));
+    assert_eq!(
+        row.next.and_then(|next| next.rule).as_deref(),
+        Some("S-RUN-09")
+    );
 }
 
 #[test]
 fn a_line_of_the_log_makes_it_ready() {
     let mut world = World::new();
-    let mut spec = world.script("web", Mode::Daemon, "echo warming; sleep 0.2; echo now serving; while :; do sleep 1; done");
-    spec.ready = Some(Ready { probe: Probe::Log("serving".into()), timeout: Duration::from_secs(20) });
+    let mut spec = world.script(
+        "web",
+        Mode::Daemon,
+        "echo warming; sleep 0.2; echo now serving; while :; do sleep 1; done",
+    );
+    spec.ready = Some(Ready {
+        probe: Probe::Log("serving".into()),
+        timeout: Duration::from_secs(20),
+    });
     world.put(&spec);
     world.reaches("web", State::Ready);
     assert_eq!(world.log("web"), ["warming", "now serving"]);
@@ -65,33 +105,71 @@ fn a_line_of_the_log_makes_it_ready() {
 #[test]
 fn a_command_makes_it_ready_and_its_failures_restart_it() {
     let mut world = World::new();
-    let mut spec = world.script("web", Mode::Daemon, "touch $SWARM_STATE/up; while :; do sleep 1; done");
-    let probe = Probe::Exec(vec!["/bin/sh".into(), "-c".into(), "test -e {state}/up".into()]);
-    spec.ready = Some(Ready { probe: probe.clone(), timeout: Duration::from_secs(20) });
-    spec.health = Some(Health { probe, every: Duration::from_millis(100), failures: 2 });
+    let mut spec = world.script(
+        "web",
+        Mode::Daemon,
+        "touch $SWARM_STATE/up; while :; do sleep 1; done",
+    );
+    let probe = Probe::Exec(vec![
+        "/bin/sh".into(),
+        "-c".into(),
+        "test -e {state}/up".into(),
+    ]);
+    spec.ready = Some(Ready {
+        probe: probe.clone(),
+        timeout: Duration::from_secs(20),
+    });
+    spec.health = Some(Health {
+        probe,
+        every: Duration::from_millis(100),
+        failures: 2,
+    });
     world.put(&spec);
     let pid = world.reaches("web", State::Ready).pid;
     std::fs::remove_file(world.state().join("workflows/web/0/up")).expect("its file");
-    world.until("it is restarted", |world| world.rows().into_iter().find(|row| row.state == State::Ready && row.pid != pid));
+    world.until("it is restarted", |world| {
+        world
+            .rows()
+            .into_iter()
+            .find(|row| row.state == State::Ready && row.pid != pid)
+    });
 }
 
 #[test]
 fn what_never_gets_ready_is_stopped_and_says_so() {
     let mut world = World::new();
     let mut spec = world.script("web", Mode::Once, FOREVER);
-    spec.ready = Some(Ready { probe: Probe::Tcp(1), timeout: Duration::from_millis(300) });
+    spec.ready = Some(Ready {
+        probe: Probe::Tcp(1),
+        timeout: Duration::from_millis(300),
+    });
     world.put(&spec);
-    assert_eq!(world.reaches("web", State::Failed).rule.as_deref(), Some("S-RUN-10"));
+    assert_eq!(
+        world.reaches("web", State::Failed).rule.as_deref(),
+        Some("S-RUN-10")
+    );
 }
 
 #[test]
 fn the_stop_command_is_tried_before_the_signal() {
     let mut world = World::new();
-    let mut spec = world.script("app", Mode::Daemon, "trap '' TERM; while ! test -e $SWARM_STATE/stop; do sleep 0.05; done; echo bye");
-    spec.stop.command = Some(vec!["/bin/sh".into(), "-c".into(), "touch $SWARM_STATE/stop".into()]);
+    let mut spec = world.script(
+        "app",
+        Mode::Daemon,
+        "trap '' TERM; while ! test -e $SWARM_STATE/stop; do sleep 0.05; done; echo bye",
+    );
+    spec.stop.command = Some(vec![
+        "/bin/sh".into(),
+        "-c".into(),
+        "touch $SWARM_STATE/stop".into(),
+    ]);
     spec.stop.grace = Duration::from_secs(20);
     world.put(&spec);
     world.reaches("app", State::Running);
-    world.ask(&Request::Kill { workflow: "app".into(), reason: None, hold: false });
+    world.ask(&Request::Kill {
+        workflow: "app".into(),
+        reason: None,
+        hold: false,
+    });
     assert_eq!(world.log("app"), ["bye"]);
 }

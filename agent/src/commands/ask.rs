@@ -3,19 +3,36 @@
 use super::{Context, Failure, Outcome};
 use serde_json::Value;
 use std::path::PathBuf;
-use swarm_manifests::{settings::{self, Settings}, status::Row};
-use swarm_supervisor::{client::{self, ClientError}, protocol::{Request, Response}};
+use swarm_manifests::{
+    settings::{self, Settings},
+    status::Row,
+};
+use swarm_supervisor::{
+    client::{self, ClientError},
+    protocol::{Request, Response},
+};
 
 /// Reads the box's configuration; exit code 2 where it was named and is wrong.
 pub fn settings(context: &Context) -> Result<Settings, Failure> {
     let path = context.config.display().to_string();
     let bytes = std::fs::read(&context.config).map_err(|error| {
-        Failure::with(2, format!("{path}: {error}")).hint("name the box's configuration with --config FILE or $SWARM_CONFIG")
+        Failure::with(2, format!("{path}: {error}"))
+            .hint("name the box's configuration with --config FILE or $SWARM_CONFIG")
     })?;
     let (settings, problems) = settings::read(&path, &bytes);
     settings.ok_or_else(|| {
         crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
-        Failure::with(2, format!("{path}: {} to mend", if problems.len() == 1 { "a problem".into() } else { format!("{} problems", problems.len()) }))
+        Failure::with(
+            2,
+            format!(
+                "{path}: {} to mend",
+                if problems.len() == 1 {
+                    "a problem".into()
+                } else {
+                    format!("{} problems", problems.len())
+                }
+            ),
+        )
     })
 }
 
@@ -33,12 +50,19 @@ pub fn default_control() -> Result<PathBuf, Failure> {
         return Ok("/run/swarm/control.sock".into());
     }
     let below = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    let below = below.ok_or_else(|| Failure::with(2, "there is no $XDG_RUNTIME_DIR for the control socket").hint("set control = \"…\" in agent.toml"))?;
+    let below = below.ok_or_else(|| {
+        Failure::with(2, "there is no $XDG_RUNTIME_DIR for the control socket")
+            .hint("set control = \"…\" in agent.toml")
+    })?;
     Ok(PathBuf::from(below).join("swarm/control.sock"))
 }
 
 /// Asks, and hands each answer to `take` until the last; gives the exit code.
-pub fn each(context: &Context, request: &Request, mut take: impl FnMut(Response) -> anyhow::Result<()>) -> Outcome {
+pub fn each(
+    context: &Context,
+    request: &Request,
+    mut take: impl FnMut(Response) -> anyhow::Result<()>,
+) -> Outcome {
     let mut connection = client::connect(&control_path(context)?)?;
     connection.send(request)?;
     loop {
@@ -49,7 +73,17 @@ pub fn each(context: &Context, request: &Request, mut take: impl FnMut(Response)
                 }
                 return Ok(exit);
             }
-            Response::Failed { exit, message, hint } => return Err(Failure { exit, message, hint }),
+            Response::Failed {
+                exit,
+                message,
+                hint,
+            } => {
+                return Err(Failure {
+                    exit,
+                    message,
+                    hint,
+                });
+            }
             other => take(other)?,
         }
     }

@@ -8,12 +8,17 @@ use swarm_manifests::{settings, units::format_duration};
 /// Prints what holds, defaults included; exit code 1 where something is wrong.
 pub fn check_config(context: &Context) -> Outcome {
     let path = context.config.display().to_string();
-    let bytes = fs::read(&context.config)
-        .map_err(|error| Failure::failed(format!("{path}: {error}")).hint("name the file with --config FILE or $SWARM_CONFIG"))?;
+    let bytes = fs::read(&context.config).map_err(|error| {
+        Failure::failed(format!("{path}: {error}"))
+            .hint("name the file with --config FILE or $SWARM_CONFIG")
+    })?;
     let (settings, problems) = settings::read(&path, &bytes);
     if !problems.is_empty() {
         if context.json {
-            println!("{}", serde_json::to_string_pretty(&problems).map_err(anyhow::Error::from)?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&problems).map_err(anyhow::Error::from)?
+            );
         } else {
             crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
         }
@@ -51,11 +56,17 @@ pub fn check_config(context: &Context) -> Outcome {
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},
         "keep-state": format_duration(settings.keep_state),
     });
-    println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+    );
     Ok(0)
 }
 
 /// A url without user and password.
 fn shown(url: &str) -> String {
-    swarm_wire::remote::Remote::new(url, &swarm_wire::remote::Options::default()).map_or_else(|refusal| refusal.reason, |remote| remote.shown_url().to_string())
+    swarm_wire::remote::Remote::new(url, &swarm_wire::remote::Options::default()).map_or_else(
+        |refusal| refusal.reason,
+        |remote| remote.shown_url().to_string(),
+    )
 }

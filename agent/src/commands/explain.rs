@@ -8,14 +8,27 @@ use swarm_manifests::rules;
 /// Prints a rule's page.
 pub fn explain(context: &Context, id: &str) -> Outcome {
     let Some(rule) = rules::find(id) else {
-        let near = rules::all().map(|rule| rule.id).filter(|known| known.get(..4) == id.to_ascii_uppercase().get(..4)).collect::<Vec<_>>();
-        let hint = if near.is_empty() { "a rule's id looks like S-TRUNK-03".to_string() } else { format!("there are {}", near.join(", ")) };
+        let near = rules::all()
+            .map(|rule| rule.id)
+            .filter(|known| known.get(..4) == id.to_ascii_uppercase().get(..4))
+            .collect::<Vec<_>>();
+        let hint = if near.is_empty() {
+            "a rule's id looks like S-TRUNK-03".to_string()
+        } else {
+            format!("there are {}", near.join(", "))
+        };
         return Err(Failure::failed(format!("no rule has the id {id:?}")).hint(hint));
     };
     if context.json {
-        println!("{}", serde_json::json!({"rule": rule.id, "title": rule.title, "meaning": rule.meaning, "remedy": rule.remedy}));
+        println!(
+            "{}",
+            serde_json::json!({"rule": rule.id, "title": rule.title, "meaning": rule.meaning, "remedy": rule.remedy})
+        );
     } else {
-        println!("{}: {}\n\n{}\n\nWhat to do: {}", rule.id, rule.title, rule.meaning, rule.remedy);
+        println!(
+            "{}: {}\n\n{}\n\nWhat to do: {}",
+            rule.id, rule.title, rule.meaning, rule.remedy
+        );
     }
     Ok(0)
 }
@@ -23,6 +36,11 @@ pub fn explain(context: &Context, id: &str) -> Outcome {
 /// Prints completions.
 #[allow(clippy::unnecessary_wraps, reason = "a command like the others")]
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Cli::command(), "swarm-agent", &mut std::io::stdout());
+    clap_complete::generate(
+        shell,
+        &mut Cli::command(),
+        "swarm-agent",
+        &mut std::io::stdout(),
+    );
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! The same questions, asked of the map (`--map`, `--box`, `--where`).
 
-use super::{ask, Context, Failure};
+use super::{Context, Failure, ask};
 use crate::cli::Fleet;
 use serde_json::Value;
 use std::time::Duration;
@@ -13,7 +13,8 @@ const MAX_PAGE: usize = 64 << 20;
 /// What can be done only here, until requests travel through the map.
 pub fn only_here(narrowed: &Fleet, what: &str) -> Result<(), Failure> {
     if narrowed.is_asked_for() {
-        return Err(Failure::not_built(&format!("{what} through the map")).hint(format!("run swarm-agent {what} on the box itself")));
+        return Err(Failure::not_built(&format!("{what} through the map"))
+            .hint(format!("run swarm-agent {what} on the box itself")));
     }
     Ok(())
 }
@@ -24,7 +25,9 @@ pub fn rows(context: &Context, narrowed: &Fleet) -> Result<Vec<Row>, Failure> {
     let map = Map::of(context, narrowed)?;
     let mut rows = Vec::new();
     for one in boxes.as_array().into_iter().flatten() {
-        let Some(name) = one.get("box").and_then(Value::as_str) else { continue };
+        let Some(name) = one.get("box").and_then(Value::as_str) else {
+            continue;
+        };
         let body = map.get(&format!("/v1/boxes/{name}"))?;
         let found = body.get("rows").cloned().unwrap_or_default();
         rows.extend(serde_json::from_value::<Vec<Row>>(found).map_err(anyhow::Error::from)?);
@@ -36,9 +39,14 @@ pub fn rows(context: &Context, narrowed: &Fleet) -> Result<Vec<Row>, Failure> {
 pub fn boxes(context: &Context, narrowed: &Fleet) -> Result<Value, Failure> {
     let map = Map::of(context, narrowed)?;
     if let Some(name) = &narrowed.only {
-        return map.get(&format!("/v1/boxes/{}", encoded(name))).map(|one| Value::Array(vec![one]));
+        return map
+            .get(&format!("/v1/boxes/{}", encoded(name)))
+            .map(|one| Value::Array(vec![one]));
     }
-    map.all("/v1/boxes", narrowed.selector.as_deref().map(|text| ("where", text)))
+    map.all(
+        "/v1/boxes",
+        narrowed.selector.as_deref().map(|text| ("where", text)),
+    )
 }
 
 /// One workflow of the fleet.
@@ -47,9 +55,18 @@ pub fn workflow(context: &Context, name: &str, narrowed: &Fleet) -> Result<Value
 }
 
 /// The audit.
-pub fn audit(context: &Context, workflow: Option<&str>, narrowed: &Fleet) -> Result<Value, Failure> {
+pub fn audit(
+    context: &Context,
+    workflow: Option<&str>,
+    narrowed: &Fleet,
+) -> Result<Value, Failure> {
     let map = Map::of(context, narrowed)?;
-    map.all("/v1/audit", workflow.map(|name| ("workflow", name)).or(narrowed.only.as_deref().map(|name| ("box", name))))
+    map.all(
+        "/v1/audit",
+        workflow
+            .map(|name| ("workflow", name))
+            .or(narrowed.only.as_deref().map(|name| ("box", name))),
+    )
 }
 
 struct Map {
@@ -63,31 +80,64 @@ impl Map {
         if let Some(url) = narrowed.map.clone().filter(|url| !url.is_empty()) {
             return Ok(Self { url, ca: None });
         }
-        if (context.config_was_named || context.config.exists()) && let Some(map) = ask::settings(context)?.map {
-            return Ok(Self { url: map.url, ca: map.ca });
+        if (context.config_was_named || context.config.exists())
+            && let Some(map) = ask::settings(context)?.map
+        {
+            return Ok(Self {
+                url: map.url,
+                ca: map.ca,
+            });
         }
-        let url = std::env::var("SWARM_MAP").map_err(|_| Failure::with(2, "no map is known").hint("say --map=URL, or set [map] url in agent.toml, or $SWARM_MAP"))?;
+        let url = std::env::var("SWARM_MAP").map_err(|_| {
+            Failure::with(2, "no map is known")
+                .hint("say --map=URL, or set [map] url in agent.toml, or $SWARM_MAP")
+        })?;
         Ok(Self { url, ca: None })
     }
 
     fn get(&self, path: &str) -> Result<Value, Failure> {
-        let unreachable = |error: String| Failure::with(5, format!("the map {} cannot be reached: {error}", self.url));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let unreachable = |error: String| {
+            Failure::with(
+                5,
+                format!("the map {} cannot be reached: {error}", self.url),
+            )
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let answer = runtime.block_on(async {
-            let mut client = http::Client::new(&self.url, self.ca.as_deref()).map_err(|error| unreachable(error.to_string()))?;
-            client.request(Method::GET, path, &[], Bytes::new(), MAX_PAGE, Duration::from_secs(30)).await.map_err(|error| unreachable(error.to_string()))
+            let mut client = http::Client::new(&self.url, self.ca.as_deref())
+                .map_err(|error| unreachable(error.to_string()))?;
+            client
+                .request(
+                    Method::GET,
+                    path,
+                    &[],
+                    Bytes::new(),
+                    MAX_PAGE,
+                    Duration::from_secs(30),
+                )
+                .await
+                .map_err(|error| unreachable(error.to_string()))
         })?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if answer.status == StatusCode::OK {
             return Ok(body);
         }
-        let detail = body.get("detail").or_else(|| body.get("title")).and_then(Value::as_str).unwrap_or("no reason given");
+        let detail = body
+            .get("detail")
+            .or_else(|| body.get("title"))
+            .and_then(Value::as_str)
+            .unwrap_or("no reason given");
         let exit = match answer.status.as_u16() {
             401 | 403 => 4,
             404 => 3,
             _ => 1,
         };
-        Err(Failure::with(exit, format!("the map {} answered {}: {detail}", self.url, answer.status)))
+        Err(Failure::with(
+            exit,
+            format!("the map {} answered {}: {detail}", self.url, answer.status),
+        ))
     }
 
     /// Every page of a list.
@@ -97,7 +147,11 @@ impl Map {
         loop {
             let mut query = Vec::new();
             query.extend(filter.map(|(key, value)| format!("{key}={}", encoded(value))));
-            query.extend(cursor.as_deref().map(|cursor| format!("cursor={}", encoded(cursor))));
+            query.extend(
+                cursor
+                    .as_deref()
+                    .map(|cursor| format!("cursor={}", encoded(cursor))),
+            );
             let separator = if query.is_empty() { "" } else { "?" };
             let mut page = self.get(&format!("{path}{separator}{}", query.join("&")))?;
             if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
@@ -114,6 +168,12 @@ impl Map {
 /// Percent-encoded for a path or a query.
 fn encoded(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }

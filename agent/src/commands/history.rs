@@ -1,30 +1,45 @@
 //! `history`: the box's own journal, or the map's audit.
 
-use super::{ask, fleet, text, Context, Outcome};
+use super::{Context, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use swarm_manifests::report::Event;
 use swarm_supervisor::protocol::{Request, Response};
 
 /// Prints the records, newest first.
-pub fn history(context: &Context, workflow: Option<String>, verify: bool, narrowed: &Fleet) -> Outcome {
+pub fn history(
+    context: &Context,
+    workflow: Option<String>,
+    verify: bool,
+    narrowed: &Fleet,
+) -> Outcome {
     if narrowed.is_asked_for() {
         let body = fleet::audit(context, workflow.as_deref(), narrowed)?;
-        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+        );
         return Ok(0);
     }
     let mut kept = Vec::new();
     let mut any = false;
-    let exit = ask::each(context, &Request::History { workflow, verify }, |response| {
-        match response {
-            Response::Record(event) if context.json => kept.push(event),
-            Response::Record(event) => println!("{}", written(&event)),
-            _ => return Ok(()),
-        }
-        any = true;
-        Ok(())
-    })?;
+    let exit = ask::each(
+        context,
+        &Request::History { workflow, verify },
+        |response| {
+            match response {
+                Response::Record(event) if context.json => kept.push(event),
+                Response::Record(event) => println!("{}", written(&event)),
+                _ => return Ok(()),
+            }
+            any = true;
+            Ok(())
+        },
+    )?;
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?
+        );
     } else if !any && !verify {
         eprintln!("The journal has no such record.");
     }
@@ -36,8 +51,18 @@ fn written(event: &Event) -> String {
     words.extend(event.workflow.clone());
     words.extend(event.version.clone());
     words.extend(event.by.as_ref().map(|by| format!("by {by}")));
-    words.extend(event.commit.as_ref().map(|commit| format!("commit {}", commit.get(..10).unwrap_or(commit))));
-    words.extend(event.exit.as_ref().and_then(|exit| serde_json::to_string(exit).ok()));
+    words.extend(
+        event
+            .commit
+            .as_ref()
+            .map(|commit| format!("commit {}", commit.get(..10).unwrap_or(commit))),
+    );
+    words.extend(
+        event
+            .exit
+            .as_ref()
+            .and_then(|exit| serde_json::to_string(exit).ok()),
+    );
     words.extend(event.reason.as_ref().map(|reason| format!("- {reason}")));
     words.extend(event.rule.as_ref().map(|rule| format!("[{rule}]")));
     text::one_line(&words.join(" "))

@@ -1,6 +1,6 @@
 //! `list`: the workflows, a row an instance.
 
-use super::{ask, fleet, table, text, Context, Outcome};
+use super::{Context, Outcome, ask, fleet, table, text};
 use crate::cli::Fleet;
 use std::time::Duration;
 use swarm_manifests::status::Row;
@@ -9,11 +9,20 @@ use swarm_supervisor::protocol::Request;
 /// Prints the rows of this box, or of the fleet.
 pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
     let from_map = narrowed.is_asked_for();
-    let rows = if from_map { fleet::rows(context, narrowed)? } else { ask::rows(context, &Request::List)? };
+    let rows = if from_map {
+        fleet::rows(context, narrowed)?
+    } else {
+        ask::rows(context, &Request::List)?
+    };
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&rows).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&rows).map_err(anyhow::Error::from)?
+        );
     } else if rows.is_empty() {
-        eprintln!("No workflow is here. swarm-agent status says what this box trusts; swarm-agent sync looks at the repository now.");
+        eprintln!(
+            "No workflow is here. swarm-agent status says what this box trusts; swarm-agent sync looks at the repository now."
+        );
     } else {
         print!("{}", lay_out(&rows, from_map, text::width()));
         remarks(&rows);
@@ -22,21 +31,36 @@ pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
 }
 
 fn lay_out(rows: &[Row], with_box: bool, width: Option<usize>) -> String {
-    let mut heads = vec!["WORKFLOW", "VERSION", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "BY"];
+    let mut heads = vec![
+        "WORKFLOW", "VERSION", "STATE", "PID", "UP", "RESTARTS", "MEMORY", "BY",
+    ];
     if with_box {
         heads.insert(0, "BOX");
     }
-    let many = |row: &Row| row.instance > 0 || rows.iter().any(|other| other.instance > 0 && other.workflow == row.workflow && other.box_name == row.box_name);
+    let many = |row: &Row| {
+        row.instance > 0
+            || rows.iter().any(|other| {
+                other.instance > 0
+                    && other.workflow == row.workflow
+                    && other.box_name == row.box_name
+            })
+    };
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
-            let name = if many(row) { format!("{}/{}", row.workflow, row.instance) } else { row.workflow.clone() };
+            let name = if many(row) {
+                format!("{}/{}", row.workflow, row.instance)
+            } else {
+                row.workflow.clone()
+            };
             let mut cells = vec![
                 name,
                 row.version.clone().unwrap_or_else(dash),
                 row.state.as_str().to_string(),
                 row.pid.map_or_else(dash, |pid| pid.to_string()),
-                row.up_s.map_or_else(dash, |up| text::rough(Duration::from_secs_f64(up.clamp(0.0, 1e10)))),
+                row.up_s.map_or_else(dash, |up| {
+                    text::rough(Duration::from_secs_f64(up.clamp(0.0, 1e10)))
+                }),
                 row.restarts.to_string(),
                 row.memory_bytes.map_or_else(dash, text::rough_bytes),
                 row.by.clone().unwrap_or_else(dash),
@@ -59,12 +83,29 @@ fn remarks(rows: &[Row]) {
     use swarm_manifests::status::State::{Blocked, Failed, Refused, Waiting};
     for row in rows {
         let place = format!("{} on {}", row.workflow, row.box_name);
-        if matches!(row.state, Refused | Blocked | Failed | Waiting) && let Some(reason) = &row.reason {
-            eprintln!("{}", text::one_line(&format!("{place}: {}: {reason}{}", row.state.as_str(), rule(row.rule.as_deref()))));
+        if matches!(row.state, Refused | Blocked | Failed | Waiting)
+            && let Some(reason) = &row.reason
+        {
+            eprintln!(
+                "{}",
+                text::one_line(&format!(
+                    "{place}: {}: {reason}{}",
+                    row.state.as_str(),
+                    rule(row.rule.as_deref())
+                ))
+            );
         }
         if let Some(next) = &row.next {
             let version = next.version.as_deref().unwrap_or("the next");
-            eprintln!("{}", text::one_line(&format!("{place}: {version} is {}: {}{}", next.state.as_str(), next.reason, rule(next.rule.as_deref()))));
+            eprintln!(
+                "{}",
+                text::one_line(&format!(
+                    "{place}: {version} is {}: {}{}",
+                    next.state.as_str(),
+                    next.reason,
+                    rule(next.rule.as_deref())
+                ))
+            );
         }
     }
 }

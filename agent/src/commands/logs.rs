@@ -1,6 +1,6 @@
 //! `logs`: what a workflow prints.
 
-use super::{ask, fleet, text, Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use jiff::Timestamp;
 use std::io::Write;
@@ -22,12 +22,23 @@ pub struct Wanted {
 /// Prints the lines.
 pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
     fleet::only_here(narrowed, "logs")?;
-    let since = wanted.since.as_deref().map(|text| moment(text, Timestamp::now())).transpose()?;
-    let request = Request::Logs { workflow: wanted.name.clone(), follow: wanted.follow, lines: wanted.lines, since_unix_ms: since };
+    let since = wanted
+        .since
+        .as_deref()
+        .map(|text| moment(text, Timestamp::now()))
+        .transpose()?;
+    let request = Request::Logs {
+        workflow: wanted.name.clone(),
+        follow: wanted.follow,
+        lines: wanted.lines,
+        since_unix_ms: since,
+    };
     let mut out = std::io::stdout().lock();
     let mut kept = Vec::new();
     let exit = ask::each(context, &request, |response| {
-        let Response::Log(line) = response else { return Ok(()) };
+        let Response::Log(line) = response else {
+            return Ok(());
+        };
         match (context.json, wanted.follow) {
             (true, true) => writeln!(out, "{}", serde_json::to_string(&line)?)?,
             (true, false) => kept.push(line),
@@ -37,7 +48,10 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
         Ok(())
     })?;
     if context.json && !wanted.follow {
-        println!("{}", serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?
+        );
     }
     Ok(exit)
 }
@@ -48,8 +62,16 @@ fn written(line: &LogLine) -> String {
         Stream::Stderr => " err",
         Stream::Swarm => " --",
     };
-    let instance = if line.instance > 0 { format!(" /{}", line.instance) } else { String::new() };
-    format!("{}{instance}{stream} {}", line.time, text::shown(&line.text))
+    let instance = if line.instance > 0 {
+        format!(" /{}", line.instance)
+    } else {
+        String::new()
+    };
+    format!(
+        "{}{instance}{stream} {}",
+        line.time,
+        text::shown(&line.text)
+    )
 }
 
 /// Milliseconds since 1970 of `10m` ago, or of an RFC 3339 time.
@@ -58,8 +80,16 @@ fn moment(text: &str, now: Timestamp) -> Result<i64, Failure> {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         return Ok(now.as_millisecond().saturating_sub(ago));
     }
-    let wrong = || Failure::with(2, format!("--since {text:?} is neither a duration nor a time")).hint("write 10m, 1h30m, or 2026-11-23T10:00:00Z");
-    text.parse::<Timestamp>().map(|time| time.as_millisecond()).map_err(|_| wrong())
+    let wrong = || {
+        Failure::with(
+            2,
+            format!("--since {text:?} is neither a duration nor a time"),
+        )
+        .hint("write 10m, 1h30m, or 2026-11-23T10:00:00Z")
+    };
+    text.parse::<Timestamp>()
+        .map(|time| time.as_millisecond())
+        .map_err(|_| wrong())
 }
 
 #[cfg(test)]

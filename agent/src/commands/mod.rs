@@ -39,7 +39,11 @@ impl Failure {
 
     /// With an exit code of SPEC §6.
     pub fn with(exit: u8, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with advice.
@@ -58,7 +62,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", text::shown(&self.message))?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {}", text::shown(hint)))
+        self.hint
+            .as_ref()
+            .map_or(Ok(()), |hint| write!(f, "\n  hint: {}", text::shown(hint)))
     }
 }
 
@@ -77,7 +83,9 @@ impl From<std::io::Error> for Failure {
 /// The demo's git server: a role of this binary, so that it is a process of its own.
 pub fn serve_demo_git() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(demo::git_server::serve(&arguments))
 }
 
@@ -96,7 +104,9 @@ pub struct Context {
 
 /// Does what was typed.
 pub fn dispatch(cli: Cli) -> ExitCode {
-    let named = cli.config.or_else(|| std::env::var_os("SWARM_CONFIG").map(PathBuf::from));
+    let named = cli
+        .config
+        .or_else(|| std::env::var_os("SWARM_CONFIG").map(PathBuf::from));
     let context = Context {
         config_was_named: named.is_some(),
         config: named.unwrap_or_else(|| "/etc/swarm/agent.toml".into()),
@@ -108,13 +118,30 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Kill { act, hold } => act::kill(&context, &act, hold),
         Command::Start { act } => act::start(&context, &act),
         Command::Restart { act } => act::restart(&context, &act),
-        Command::Logs { name, follow, lines, since, fleet } => {
-            logs::logs(&context, &logs::Wanted { name, follow, lines, since }, &fleet)
-        }
+        Command::Logs {
+            name,
+            follow,
+            lines,
+            since,
+            fleet,
+        } => logs::logs(
+            &context,
+            &logs::Wanted {
+                name,
+                follow,
+                lines,
+                since,
+            },
+            &fleet,
+        ),
         Command::Why { name, fleet } => why::why(&context, &name, &fleet),
         Command::Status { fleet } => status::status(&context, &fleet),
         Command::Sync { timeout } => sync::sync(&context, &timeout),
-        Command::History { name, verify, fleet } => history::history(&context, name, verify, &fleet),
+        Command::History {
+            name,
+            verify,
+            fleet,
+        } => history::history(&context, name, verify, &fleet),
         Command::Plan => plan::plan(&context),
         Command::Purge { name } => act::purge(&context, &name),
         Command::Local { dir } => local::local(&dir),
@@ -122,11 +149,17 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::CheckConfig => check_config::check_config(&context),
         Command::Explain { id } => explain::explain(&context, &id),
         Command::Completions { shell } => explain::completions(shell),
-        Command::Join { .. } => Err(Failure::not_built("swarm-agent join").hint("set [map] url and token-file in agent.toml: the agent enrols by itself")),
-        Command::Login { .. } => Err(Failure::not_built("swarm-agent login").hint("start the map with --public-read to read without a session")),
-        Command::Upgrade { .. } => Err(Failure::not_built("swarm-agent upgrade").hint("install the new program and start the agent again: the workflows go on meanwhile")),
-        Command::Discover { .. } => Err(Failure::not_built("swarm-agent discover").hint("the map lists the boxes: swarm-agent status --map")),
-        Command::Doctor { .. } => Err(Failure::not_built("swarm-agent doctor").hint("swarm-agent check-config, status and why say what is wrong")),
+        Command::Join { .. } => Err(Failure::not_built("swarm-agent join")
+            .hint("set [map] url and token-file in agent.toml: the agent enrols by itself")),
+        Command::Login { .. } => Err(Failure::not_built("swarm-agent login")
+            .hint("start the map with --public-read to read without a session")),
+        Command::Upgrade { .. } => Err(Failure::not_built("swarm-agent upgrade").hint(
+            "install the new program and start the agent again: the workflows go on meanwhile",
+        )),
+        Command::Discover { .. } => Err(Failure::not_built("swarm-agent discover")
+            .hint("the map lists the boxes: swarm-agent status --map")),
+        Command::Doctor { .. } => Err(Failure::not_built("swarm-agent doctor")
+            .hint("swarm-agent check-config, status and why say what is wrong")),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit),

@@ -1,6 +1,6 @@
 //! `plan`: what a sync would do, without doing it.
 
-use super::{ask, table, text, Context, Outcome};
+use super::{Context, Outcome, ask, table, text};
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
 
@@ -8,16 +8,42 @@ use swarm_supervisor::protocol::{Query, Request};
 pub fn plan(context: &Context) -> Outcome {
     let (exit, body) = ask::body(context, &Request::Ask(Query::Plan))?;
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+        );
         return Ok(exit);
     }
-    let actions = body.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let actions = body
+        .get("actions")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     if actions.is_empty() {
         eprintln!("Nothing would change.");
         return Ok(exit);
     }
-    let cell = |action: &Value, key: &str| action.get(key).and_then(Value::as_str).unwrap_or("-").to_string();
-    let rows: Vec<Vec<String>> = actions.iter().map(|action| ["action", "workflow", "version", "reason"].map(|key| cell(action, key)).to_vec()).collect();
-    print!("{}", table::table(&["ACTION", "WORKFLOW", "VERSION", "REASON"], &rows, text::width()));
+    let cell = |action: &Value, key: &str| {
+        action
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_string()
+    };
+    let rows: Vec<Vec<String>> = actions
+        .iter()
+        .map(|action| {
+            ["action", "workflow", "version", "reason"]
+                .map(|key| cell(action, key))
+                .to_vec()
+        })
+        .collect();
+    print!(
+        "{}",
+        table::table(
+            &["ACTION", "WORKFLOW", "VERSION", "REASON"],
+            &rows,
+            text::width()
+        )
+    );
     Ok(exit)
 }

@@ -2,15 +2,20 @@
 
 use super::{Context, Failure, Outcome, ask};
 use crate::settings::Config;
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 use swarm_supervisor::settings::{Agent, OnExit, Settings};
 
 /// Runs until it is told to end.
 pub fn run(context: &Context, stop_workflows: bool) -> Outcome {
     ask::settings(context)?;
     let config = Config::load(&context.config)?;
-    let stop = stop_workflows || std::env::var_os("SWARM_ON_EXIT").is_some_and(|word| word == "stop");
-    let settings = supervised(context, &config, if stop { OnExit::Stop } else { OnExit::Leave })?;
+    let stop =
+        stop_workflows || std::env::var_os("SWARM_ON_EXIT").is_some_and(|word| word == "stop");
+    let settings = supervised(
+        context,
+        &config,
+        if stop { OnExit::Stop } else { OnExit::Leave },
+    )?;
     swarm_supervisor::run::run(settings).map_err(|error| Failure::failed(error.to_string()))?;
     Ok(0)
 }
@@ -19,10 +24,28 @@ pub fn run(context: &Context, stop_workflows: bool) -> Outcome {
 fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Settings, Failure> {
     let settings = &config.settings;
     let file = context.config.canonicalize()?;
-    let argv: [OsString; 4] = ["/proc/self/exe".into(), "run".into(), "--config".into(), file.into()];
+    let argv: [OsString; 4] = [
+        "/proc/self/exe".into(),
+        "run".into(),
+        "--config".into(),
+        file.clone().into(),
+    ];
     // The environment that the agent may see; everything else of ours stays here.
-    let kept = ["PATH", "LANG", "TZ", "RUST_LOG", "SWARM_LOCAL", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "HOME"];
-    let env: BTreeMap<OsString, OsString> = kept.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
+    let kept = [
+        "PATH",
+        "LANG",
+        "TZ",
+        "RUST_LOG",
+        "SWARM_LOCAL",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "SSH_AUTH_SOCK",
+        "HOME",
+    ];
+    let env: BTreeMap<OsString, OsString> = kept
+        .iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .collect();
     Ok(Settings {
         box_name: config.name.to_string(),
         state: settings.state.clone(),
@@ -33,7 +56,52 @@ fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Set
         agent_user: settings.agent_user.clone(),
         keep_state: settings.keep_state,
         on_exit,
-        agent: Agent::Command { argv: argv.into(), env },
+        agent: Agent::Command {
+            argv: argv.into(),
+            env,
+            given: given(config, file),
+        },
         holder: None,
     })
+}
+
+/// What the agent has to read of this box's configuration, wherever it lies and whoever owns it.
+fn given(config: &Config, file: PathBuf) -> Vec<PathBuf> {
+    let settings = &config.settings;
+    let mut files = vec![file];
+    if let Some(repository) = &settings.repository {
+        let local = repository
+            .urls
+            .iter()
+            .map(|url| url.strip_prefix("file://").unwrap_or(url))
+            .filter(|url| url.starts_with('/'));
+        files.extend(local.map(PathBuf::from));
+        files.extend(
+            [
+                &repository.credentials_file,
+                &repository.known_hosts,
+                &repository.identity_file,
+                &repository.ca,
+            ]
+            .into_iter()
+            .flatten()
+            .cloned(),
+        );
+    }
+    files.extend(
+        settings
+            .map
+            .iter()
+            .flat_map(|map| [&map.ca, &map.token_file])
+            .flatten()
+            .cloned(),
+    );
+    files.extend(
+        settings
+            .webhook
+            .iter()
+            .filter_map(|webhook| webhook.secret_file.clone()),
+    );
+    files.extend(config.local.clone());
+    files
 }

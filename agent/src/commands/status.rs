@@ -1,6 +1,6 @@
 //! `status`: this box, or the boxes of the fleet.
 
-use super::{ask, fleet, text, Context, Outcome};
+use super::{Context, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
@@ -13,7 +13,10 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
         ask::body(context, &Request::Ask(Query::Status))?
     };
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+        );
         return Ok(exit);
     }
     match &body {
@@ -35,7 +38,9 @@ fn outline(value: &Value, depth: usize) -> String {
                     Value::Null => {}
                     Value::Object(inner) if inner.is_empty() => {}
                     Value::Array(inner) if inner.is_empty() => {}
-                    Value::Object(_) | Value::Array(_) => out += &format!("{indent}{key}:\n{}", outline(value, depth + 1)),
+                    Value::Object(_) | Value::Array(_) => {
+                        out += &format!("{indent}{key}:\n{}", outline(value, depth + 1))
+                    }
                     plain => out += &format!("{indent}{key}: {}\n", scalar(plain)),
                 }
             }
@@ -54,7 +59,9 @@ fn outline(value: &Value, depth: usize) -> String {
 }
 
 fn scalar(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), text::one_line)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), text::one_line)
 }
 
 #[cfg(test)]
@@ -64,6 +71,9 @@ mod tests {
     #[test]
     fn nulls_and_empty_lists_are_left_out() {
         let body = serde_json::json!({"box": "b", "map": null, "warnings": [], "facts": {"os": "linux"}, "refusals": [{"rule": "S"}, "x"]});
-        assert_eq!(outline(&body, 0), "box: b\nfacts:\n  os: linux\nrefusals:\n  -\n    rule: S\n  - x\n");
+        assert_eq!(
+            outline(&body, 0),
+            "box: b\nfacts:\n  os: linux\nrefusals:\n  -\n    rule: S\n  - x\n"
+        );
     }
 }

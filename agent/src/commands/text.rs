@@ -27,7 +27,10 @@ pub fn one_line(text: &str) -> String {
 pub fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
-    let first = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(3);
+    let first = units
+        .iter()
+        .position(|(size, _)| seconds >= *size)
+        .unwrap_or(3);
     let (size, unit) = units[first];
     let mut text = format!("{}{unit}", seconds / size);
     if let Some((next, unit)) = units.get(first + 1) {
@@ -49,7 +52,11 @@ pub fn rough_bytes(bytes: u64) -> String {
         number /= 1024.0;
         unit += 1;
     }
-    if number < 10.0 && unit > 0 { format!("{number:.1}{}", units[unit]) } else { format!("{number:.0}{}", units[unit]) }
+    if number < 10.0 && unit > 0 {
+        format!("{number:.1}{}", units[unit])
+    } else {
+        format!("{number:.0}{}", units[unit])
+    }
 }
 
 /// How wide stdout is, where it is a terminal.
@@ -57,12 +64,16 @@ pub fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;
     }
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)))
 }
 
 /// Whether stdout takes colour: a terminal, and no `NO_COLOR`.
 pub fn colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `why`: the chain from commit and signer through every check to the present state, or to the refusal.
 
-use super::{ask, fleet, text, Context, Outcome};
+use super::{Context, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
@@ -10,10 +10,18 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
     let (exit, body) = if narrowed.is_asked_for() {
         (0, fleet::workflow(context, name, narrowed)?)
     } else {
-        ask::body(context, &Request::Ask(Query::Why { workflow: name.into() }))?
+        ask::body(
+            context,
+            &Request::Ask(Query::Why {
+                workflow: name.into(),
+            }),
+        )?
     };
     if context.json {
-        println!("{}", serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+        );
     } else {
         print!("{}", written(name, &body));
     }
@@ -22,7 +30,11 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
 
 fn written(name: &str, body: &Value) -> String {
     let word = |key: &str| body.get(key).and_then(Value::as_str).map(text::shown);
-    let mut out = format!("{}: {}", text::shown(name), word("state").unwrap_or_else(|| "unknown".into()));
+    let mut out = format!(
+        "{}: {}",
+        text::shown(name),
+        word("state").unwrap_or_else(|| "unknown".into())
+    );
     if let Some(reason) = word("reason") {
         out += &format!(": {reason}");
     }
@@ -30,14 +42,28 @@ fn written(name: &str, body: &Value) -> String {
         out += &format!(" [{rule}]");
     }
     out.push('\n');
-    for step in body.get("steps").and_then(Value::as_array).into_iter().flatten() {
+    for step in body
+        .get("steps")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let mark = match step.get("ok").and_then(Value::as_bool) {
             Some(true) => "ok",
             Some(false) => "NO",
             None => "--",
         };
-        let part = |key: &str| step.get(key).and_then(Value::as_str).map(text::shown).unwrap_or_default();
-        out += &format!("  {mark}  {}: {}\n", part("what"), part("detail").replace('\n', "\n        "));
+        let part = |key: &str| {
+            step.get(key)
+                .and_then(Value::as_str)
+                .map(text::shown)
+                .unwrap_or_default()
+        };
+        out += &format!(
+            "  {mark}  {}: {}\n",
+            part("what"),
+            part("detail").replace('\n', "\n        ")
+        );
     }
     if let Some(hint) = word("hint") {
         out += &format!("  hint: {hint}\n");

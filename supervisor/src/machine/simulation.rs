@@ -2,8 +2,8 @@
 //! [`super`] are asserted after each step. A failure prints its seed.
 
 use super::{
-    Change, Effect, Ended, Event, Now, Order, Phase, Preparation, Process, State, Survivor, Sync, Trouble, deadline, sample, step,
-    wants_gone,
+    Change, Effect, Ended, Event, Now, Order, Phase, Preparation, Process, State, Survivor, Sync,
+    Trouble, deadline, sample, step, wants_gone,
 };
 use crate::{
     protocol::{InstallSpec, Origin, RunSpec},
@@ -22,7 +22,10 @@ struct Dice(u64);
 
 impl Dice {
     fn throw(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
@@ -79,14 +82,20 @@ impl World {
         self.events += 1;
         self.time += 1;
         let before = self.state.clone();
-        let now = Now { boot: BootTime(Duration::from_millis(self.time)), wall: Wall(0), dice: self.dice.throw(1000) as u32 };
+        let now = Now {
+            boot: BootTime(Duration::from_millis(self.time)),
+            wall: Wall(0),
+            dice: self.dice.throw(1000) as u32,
+        };
         let (state, effects) = step(before.clone(), event.clone(), now);
         self.check(&before, &event, &state, &effects);
         self.state = state;
         if self.dice.one_in(400) {
             return self.crash();
         }
-        let last = effects.iter().any(|e| matches!(e, Effect::Spawn { .. } | Effect::Journal(_, Sync::Now)));
+        let last = effects
+            .iter()
+            .any(|e| matches!(e, Effect::Spawn { .. } | Effect::Journal(_, Sync::Now)));
         if last {
             self.saved = Some(self.state.clone());
         }
@@ -112,49 +121,99 @@ impl World {
             Effect::Spawn { instance, run } => self.spawn(instance, run),
             Effect::StopCommand { instance, run } => {
                 let well = self.dice.one_in(2);
-                self.answers.push(Event::Instance(instance, run, Change::StopCommandDone(well)));
+                self.answers.push(Event::Instance(
+                    instance,
+                    run,
+                    Change::StopCommandDone(well),
+                ));
             }
             Effect::Signal { instance, .. } => {
                 if self.dice.one_in(2) {
-                    self.exit(instance, LastExit::Signal { signal: "SIGTERM".into() });
+                    self.exit(
+                        instance,
+                        LastExit::Signal {
+                            signal: "SIGTERM".into(),
+                        },
+                    );
                 }
             }
             Effect::KillTree { instance, run } => {
-                self.exit(instance, LastExit::Signal { signal: "SIGKILL".into() });
+                self.exit(
+                    instance,
+                    LastExit::Signal {
+                        signal: "SIGKILL".into(),
+                    },
+                );
                 // A fork bomb may outrun a kill.
                 if self.dice.one_in(20) {
                     return;
                 }
                 self.trees.remove(&instance);
-                self.answers.push(Event::Instance(instance, run, Change::TreeGone));
+                self.answers
+                    .push(Event::Instance(instance, run, Change::TreeGone));
             }
             Effect::Forget => self.saved = None,
         }
     }
 
     fn spawn(&mut self, instance: u16, run: u64) {
-        let once = self.state.current.as_ref().is_some_and(|current| current.spec.mode == Mode::Once);
+        let once = self
+            .state
+            .current
+            .as_ref()
+            .is_some_and(|current| current.spec.mode == Mode::Once);
         if self.dice.one_in(10) {
-            let trouble = Trouble { reason: "no".into(), rule: Some(["S-RUN-03", "S-RUN-05"][self.dice.throw(2) as usize].into()), tried: true };
+            let trouble = Trouble {
+                reason: "no".into(),
+                rule: Some(["S-RUN-03", "S-RUN-05"][self.dice.throw(2) as usize].into()),
+                tried: true,
+            };
             let passing = self.dice.one_in(2);
-            return self.answers.push(Event::Instance(instance, run, Change::StartFailed(trouble, passing)));
+            return self.answers.push(Event::Instance(
+                instance,
+                run,
+                Change::StartFailed(trouble, passing),
+            ));
         }
-        assert!(!self.trees.contains_key(&instance), "seed {}: two trees of one instance", self.seed);
-        assert!(!once || !self.ran.insert(instance, true).unwrap_or(false), "seed {}: a once ran twice", self.seed);
+        assert!(
+            !self.trees.contains_key(&instance),
+            "seed {}: two trees of one instance",
+            self.seed
+        );
+        assert!(
+            !once || !self.ran.insert(instance, true).unwrap_or(false),
+            "seed {}: a once ran twice",
+            self.seed
+        );
         self.starts += 1;
         self.pid += 1;
-        let process = Process { pid: self.pid, start_time: self.time };
+        let process = Process {
+            pid: self.pid,
+            start_time: self.time,
+        };
         let others = self.dice.throw(3);
-        self.trees.insert(instance, Tree { run, main: Some(process), exit: None, others });
-        self.answers.push(Event::Instance(instance, run, Change::Started(process)));
+        self.trees.insert(
+            instance,
+            Tree {
+                run,
+                main: Some(process),
+                exit: None,
+                others,
+            },
+        );
+        self.answers
+            .push(Event::Instance(instance, run, Change::Started(process)));
     }
 
     /// The main process ends, if it is there; the machine hears of it later.
     fn exit(&mut self, instance: u16, exit: LastExit) {
-        let Some(tree) = self.trees.get_mut(&instance) else { return };
+        let Some(tree) = self.trees.get_mut(&instance) else {
+            return;
+        };
         if tree.main.take().is_some() {
             tree.exit = Some(exit.clone());
-            self.answers.push(Event::Instance(instance, tree.run, Change::Exited(exit)));
+            self.answers
+                .push(Event::Instance(instance, tree.run, Change::Exited(exit)));
         }
     }
 
@@ -168,13 +227,22 @@ impl World {
             self.time = 1000;
         }
         self.state = self.saved.clone().unwrap_or_else(fresh);
-        let numbers = self.state.instances.iter().map(|instance| (instance.number, instance.phase.process()));
+        let numbers = self
+            .state
+            .instances
+            .iter()
+            .map(|instance| (instance.number, instance.phase.process()));
         let survivors = numbers.map(|(number, known)| match self.trees.get(&number) {
             _ if reboot => Survivor::Rebooted,
             None => Survivor::Gone(LastExit::Unseen { seen: false }, false),
             Some(tree) => match (tree.main, known) {
                 (Some(process), Some(known)) if process == known => Survivor::Alive(process),
-                _ => Survivor::Gone(tree.exit.clone().unwrap_or(LastExit::Unseen { seen: false }), true),
+                _ => Survivor::Gone(
+                    tree.exit
+                        .clone()
+                        .unwrap_or(LastExit::Unseen { seen: false }),
+                    true,
+                ),
             },
         });
         let event = Event::Recovered(survivors.collect());
@@ -184,41 +252,75 @@ impl World {
     fn check(&mut self, before: &State, event: &Event, after: &State, effects: &[Effect]) {
         let seed = self.seed;
         let lifted = matches!(event, Event::Start(_) | Event::Restart(_));
-        let took_over = before.instances.is_empty() || (before.successor.is_some() && after.successor.is_none());
-        if lifted || took_over || after.instances.is_empty() || matches!(event, Event::Put(_) | Event::Forbidden(..)) {
+        let took_over = before.instances.is_empty()
+            || (before.successor.is_some() && after.successor.is_none());
+        if lifted
+            || took_over
+            || after.instances.is_empty()
+            || matches!(event, Event::Put(_) | Event::Forbidden(..))
+        {
             self.ran.clear();
         }
         if after.killed {
-            let started = after.instances.iter().any(|i| matches!(i.phase, Phase::Alive(_) | Phase::Starting | Phase::Backoff { .. }));
-            assert!(!started, "seed {seed}: killed, and {:?} after {event:?}", after.instances);
+            let started = after.instances.iter().any(|i| {
+                matches!(
+                    i.phase,
+                    Phase::Alive(_) | Phase::Starting | Phase::Backoff { .. }
+                )
+            });
+            assert!(
+                !started,
+                "seed {seed}: killed, and {:?} after {event:?}",
+                after.instances
+            );
         }
         let mut journalled = false;
         for effect in effects {
             match effect {
                 Effect::Journal(record, sync) => {
                     journalled = true;
-                    assert!(record.action != "kill" || *sync == Sync::Now, "seed {seed}: a kill that a power cut takes");
+                    assert!(
+                        record.action != "kill" || *sync == Sync::Now,
+                        "seed {seed}: a kill that a power cut takes"
+                    );
                 }
-                Effect::Spawn { .. } => assert!(journalled, "seed {seed}: a start before its record"),
+                Effect::Spawn { .. } => {
+                    assert!(journalled, "seed {seed}: a start before its record")
+                }
                 _ => {}
             }
         }
-        let quiet = matches!(event, Event::Tick | Event::Instance(..) | Event::Standing(_) | Event::InstallFailed(..));
+        let quiet = matches!(
+            event,
+            Event::Tick | Event::Instance(..) | Event::Standing(_) | Event::InstallFailed(..)
+        );
         if quiet && before.successor.is_none() && !before.leaving {
             for (old, new) in before.instances.iter().zip(&after.instances) {
                 let left = matches!(old.phase, Phase::Ended(_)) && old.phase != new.phase;
-                assert!(!left, "seed {seed}: {:?} was left for {:?} by {event:?}", old.phase, new.phase);
+                assert!(
+                    !left,
+                    "seed {seed}: {:?} was left for {:?} by {event:?}",
+                    old.phase, new.phase
+                );
             }
         }
         for instance in &after.instances {
             let waits = super::instance_deadline(after, instance).is_some();
-            let vacant = instance.phase == Phase::Vacant && (after.leaving || after.successor.is_some());
+            let vacant =
+                instance.phase == Phase::Vacant && (after.leaving || after.successor.is_some());
             let held = match instance.phase {
                 Phase::Alive(_) | Phase::Ended(_) | Phase::Starting => true,
-                Phase::Installing => after.current.as_ref().is_some_and(|c| c.preparation == Preparation::Installing),
+                Phase::Installing => after
+                    .current
+                    .as_ref()
+                    .is_some_and(|c| c.preparation == Preparation::Installing),
                 _ => waits || vacant,
             };
-            assert!(held, "seed {seed}: nothing leads out of {:?} after {event:?}", instance.phase);
+            assert!(
+                held,
+                "seed {seed}: nothing leads out of {:?} after {event:?}",
+                instance.phase
+            );
         }
     }
 
@@ -227,8 +329,18 @@ impl World {
         self.time += self.dice.throw(3) * 40;
         let event = match self.dice.throw(100) {
             0..=5 => Event::Put(Box::new(self.spec())),
-            6 => Event::Forbidden(Box::new(self.spec()), Trouble { reason: "no".into(), rule: None, tried: false }),
-            7 => Event::Remove { origin: Origin::default(), reason: "gone".into() },
+            6 => Event::Forbidden(
+                Box::new(self.spec()),
+                Trouble {
+                    reason: "no".into(),
+                    rule: None,
+                    tried: false,
+                },
+            ),
+            7 => Event::Remove {
+                origin: Origin::default(),
+                reason: "gone".into(),
+            },
             8..=9 => Event::Kill(order(), self.dice.one_in(4)),
             10..=12 => Event::Start(order()),
             13..=14 => Event::Restart(order()),
@@ -239,14 +351,35 @@ impl World {
             31..=36 => return self.forget_others(),
             37..=42 => {
                 let instance = self.dice.throw(3) as u16;
-                let Some(tree) = self.trees.get(&instance) else { return };
-                let result = if self.dice.one_in(2) { Ok(()) } else { Err("ill".into()) };
-                Event::Instance(instance, tree.run, if self.dice.one_in(2) { Change::Ready } else { Change::Probed(result) })
+                let Some(tree) = self.trees.get(&instance) else {
+                    return;
+                };
+                let result = if self.dice.one_in(2) {
+                    Ok(())
+                } else {
+                    Err("ill".into())
+                };
+                Event::Instance(
+                    instance,
+                    tree.run,
+                    if self.dice.one_in(2) {
+                        Change::Ready
+                    } else {
+                        Change::Probed(result)
+                    },
+                )
             }
             43..=50 if !self.installs.is_empty() => {
                 let revision = self.installs.remove(0);
                 if self.dice.one_in(3) {
-                    Event::InstallFailed(revision, Trouble { reason: "no".into(), rule: None, tried: true })
+                    Event::InstallFailed(
+                        revision,
+                        Trouble {
+                            reason: "no".into(),
+                            rule: None,
+                            tried: true,
+                        },
+                    )
                 } else {
                     Event::Installed(revision, revision)
                 }
@@ -271,10 +404,17 @@ impl World {
             if !wants_gone(&instance.phase) {
                 continue;
             }
-            let gone = self.trees.get(&instance.number).is_none_or(|tree| tree.main.is_none() && tree.others == 0);
+            let gone = self
+                .trees
+                .get(&instance.number)
+                .is_none_or(|tree| tree.main.is_none() && tree.others == 0);
             if gone {
                 self.trees.remove(&instance.number);
-                self.answers.push(Event::Instance(instance.number, instance.run, Change::TreeGone));
+                self.answers.push(Event::Instance(
+                    instance.number,
+                    instance.run,
+                    Change::TreeGone,
+                ));
             } else if let Some(tree) = self.trees.get_mut(&instance.number) {
                 tree.others = tree.others.saturating_sub(1);
             }
@@ -285,7 +425,9 @@ impl World {
         match self.dice.throw(3) {
             0 => LastExit::Code { code: 0 },
             1 => LastExit::Code { code: 1 },
-            _ => LastExit::Signal { signal: "SIGSEGV".into() },
+            _ => LastExit::Signal {
+                signal: "SIGSEGV".into(),
+            },
         }
     }
 
@@ -295,14 +437,32 @@ impl World {
         let mut spec = sample::spec("ramp", number, mode);
         spec.instances = u16::from(number % 2) + 1;
         spec.time_limit = (number == 2).then_some(Duration::from_millis(700));
-        spec.on_limit = if self.dice.one_in(2) { OnLimit::Expire } else { OnLimit::Restart };
-        spec.ready = (number == 3).then_some(Ready { probe: Probe::Tcp(80), timeout: Duration::from_millis(500) });
-        spec.health = (number == 3).then_some(Health { probe: Probe::Tcp(80), every: Duration::from_millis(300), failures: 2 });
+        spec.on_limit = if self.dice.one_in(2) {
+            OnLimit::Expire
+        } else {
+            OnLimit::Restart
+        };
+        spec.ready = (number == 3).then_some(Ready {
+            probe: Probe::Tcp(80),
+            timeout: Duration::from_millis(500),
+        });
+        spec.health = (number == 3).then_some(Health {
+            probe: Probe::Tcp(80),
+            every: Duration::from_millis(300),
+            failures: 2,
+        });
         spec.stop.command = (number == 1).then(|| vec!["stop".into()]);
         spec.stop.grace = Duration::from_millis(200 * u64::from(number));
         spec.restart.max_delay = Duration::from_millis(1000 * self.dice.throw(2));
-        let install = Install { command: vec!["make".into()], network: false };
-        spec.install = (number >= 2).then(|| InstallSpec { install, engine: "sh".into(), engine_version: "1".into() });
+        let install = Install {
+            command: vec!["make".into()],
+            network: false,
+        };
+        spec.install = (number >= 2).then(|| InstallSpec {
+            install,
+            engine: "sh".into(),
+            engine_version: "1".into(),
+        });
         spec
     }
 
@@ -328,9 +488,22 @@ impl World {
         }
         // A crash before the kill was written down undoes it: then nobody was told that it was done.
         if self.state.killed {
-            assert!(self.trees.is_empty(), "seed {}: something lives after a kill: {:?}", self.seed, self.state.instances);
-            let ended = self.state.instances.iter().all(|i| i.phase == Phase::Ended(Ended::Killed));
-            assert!(ended, "seed {}: killed, and {:?}", self.seed, self.state.instances);
+            assert!(
+                self.trees.is_empty(),
+                "seed {}: something lives after a kill: {:?}",
+                self.seed,
+                self.state.instances
+            );
+            let ended = self
+                .state
+                .instances
+                .iter()
+                .all(|i| i.phase == Phase::Ended(Ended::Killed));
+            assert!(
+                ended,
+                "seed {}: killed, and {:?}",
+                self.seed, self.state.instances
+            );
         }
     }
 }
@@ -340,12 +513,18 @@ fn fresh() -> State {
 }
 
 fn order() -> Order {
-    Order { by: "uid 0 (root)".into(), reason: None }
+    Order {
+        by: "uid 0 (root)".into(),
+        reason: None,
+    }
 }
 
 #[test]
 fn a_million_events_break_no_law() {
-    let wanted: u64 = std::env::var("SWARM_SIMULATED_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    let wanted: u64 = std::env::var("SWARM_SIMULATED_EVENTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1_000_000);
     let (mut events, mut starts) = (0, 0);
     for seed in 0.. {
         let mut world = World::new(seed);
@@ -361,5 +540,8 @@ fn a_million_events_break_no_law() {
             break;
         }
     }
-    assert!(starts > events / 100, "a world in which hardly anything starts proves nothing: {starts} of {events}");
+    assert!(
+        starts > events / 100,
+        "a world in which hardly anything starts proves nothing: {starts} of {events}"
+    );
 }

@@ -20,6 +20,8 @@ pub struct Want {
     pub path: PathBuf,
     pub writable: bool,
     pub is_folder: bool,
+    /// The file that stands there instead of the real one.
+    pub instead: Option<PathBuf>,
 }
 
 /// Something to lay over a folder so that nothing of it is seen.
@@ -44,6 +46,8 @@ pub enum Mount {
     Bind {
         /// Which.
         path: PathBuf,
+        /// What is bound there: itself, or what stands in for it.
+        from: PathBuf,
         /// Else read-only.
         writable: bool,
     },
@@ -51,7 +55,11 @@ pub enum Mount {
 
 enum Item {
     Cover(Cover),
-    Want { writable: bool, is_folder: bool },
+    Want {
+        writable: bool,
+        is_folder: bool,
+        instead: Option<PathBuf>,
+    },
 }
 
 /// Orders it all. `covers` are what is hidden or private anyway; `passable` says whether the process's user may walk through a folder.
@@ -76,6 +84,7 @@ pub fn plan(
             Item::Want {
                 writable,
                 is_folder,
+                instead,
             } => match around {
                 Some((root, Item::Cover(_))) => {
                     let chain: Vec<&Path> = path
@@ -97,26 +106,28 @@ pub fn plan(
                     } else {
                         Mount::File(path.clone())
                     });
-                    steps.push(Mount::Bind {
-                        path: path.clone(),
-                        writable: *writable,
-                    });
+                    steps.push(bind(path, instead.as_ref(), *writable));
                 }
                 Some((
                     _,
                     Item::Want {
                         writable: outer, ..
                     },
-                )) if outer == writable => {}
-                None if !(bind_all && *writable) => {}
-                _ => steps.push(Mount::Bind {
-                    path: path.clone(),
-                    writable: *writable,
-                }),
+                )) if outer == writable && instead.is_none() => {}
+                None if !(bind_all && *writable) && instead.is_none() => {}
+                _ => steps.push(bind(path, instead.as_ref(), *writable)),
             },
         }
     }
     steps
+}
+
+fn bind(path: &Path, instead: Option<&PathBuf>, writable: bool) -> Mount {
+    Mount::Bind {
+        path: path.to_owned(),
+        from: instead.map_or_else(|| path.to_owned(), Clone::clone),
+        writable,
+    }
 }
 
 /// Everything by its path; a wanted path is not covered itself, and is writable if anybody wants it so.
@@ -147,6 +158,7 @@ fn items(
             Item::Want {
                 writable,
                 is_folder: want.is_folder,
+                instead: want.instead.clone(),
             },
         );
     }
@@ -205,6 +217,7 @@ impl<'a> Eyes<'a> {
             path,
             writable,
             is_folder,
+            instead: None,
         })
     }
 }
@@ -230,6 +243,7 @@ mod tests {
             path: path.into(),
             writable,
             is_folder: true,
+            instead: None,
         }
     }
 
@@ -242,10 +256,12 @@ mod tests {
             Mount::Bind {
                 path,
                 writable: true,
+                ..
             } => format!("write {}", path.display()),
             Mount::Bind {
                 path,
                 writable: false,
+                ..
             } => format!("read {}", path.display()),
         };
         steps.iter().map(line).collect()

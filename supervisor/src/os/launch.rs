@@ -32,6 +32,9 @@ pub struct Launch {
     pub write: Vec<PathBuf>,
     /// Folders that it does not see at all: the box's state and run folders (`read` and `write` below them are still seen).
     pub hide: Vec<PathBuf>,
+    /// Files that it sees in the place of others, read-only: (where, the file that stands in). For what its user may not read
+    /// itself; only root can do this.
+    pub stand_ins: Vec<(PathBuf, PathBuf)>,
     /// A running process of the same workflow whose namespaces it enters instead of new ones: for probes and stop commands.
     pub join: Option<Arc<Pidfd>>,
 }

@@ -152,6 +152,15 @@ impl View {
             };
         let read = wants(&launch.read, &launch.sandbox.read, false)?;
         let write = wants(&launch.write, &launch.sandbox.write, true)?;
+        let stand_ins = launch.stand_ins.iter().map(|(at, instead)| {
+            let want = Eyes::want(at, false)
+                .map_err(|error| SpawnError::io(format!("see {}", at.display()), &error))?;
+            Ok(Want {
+                instead: Some(instead.clone()),
+                ..want
+            })
+        });
+        let stand_ins = stand_ins.collect::<Result<Vec<_>, SpawnError>>()?;
         let paths = |wants: &[Want]| wants.iter().map(|want| want.path.clone()).collect();
         let (read_paths, write_paths) = (paths(&read), paths(&write));
         let mounts = (is_root && launch.join.is_none()).then(|| {
@@ -171,7 +180,7 @@ impl View {
                     .iter()
                     .filter_map(|path| Some((path.canonicalize().ok()?, Cover::Blank))),
             );
-            let wants: Vec<Want> = read.into_iter().chain(write).collect();
+            let wants: Vec<Want> = read.into_iter().chain(write).chain(stand_ins).collect();
             expose::plan(&wants, &covers, &|folder| eyes.passable(folder), workflow)
         });
         Ok(Self {
@@ -404,8 +413,12 @@ fn lay_out(plan: &[Mount], read_only_root: bool) -> Result<Mounts, SpawnError> {
             },
             Mount::Folder(path) => Op::Folder { at: c_path(path)? },
             Mount::File(path) => Op::File { at: c_path(path)? },
-            Mount::Bind { path, writable } => {
-                mounts.sources.push(c_path(path)?);
+            Mount::Bind {
+                path,
+                from,
+                writable,
+            } => {
+                mounts.sources.push(c_path(from)?);
                 Op::Bind {
                     at: c_path(path)?,
                     tree: mounts.sources.len() - 1,

@@ -182,7 +182,9 @@ impl Supervisor {
     /// Removes the cgroup of a tree that is gone; the next run gets a new one. Since Linux 6.14 a process that is cloned
     /// (`CLONE_INTO_CGROUP`) into a cgroup whose `cgroup.kill` was ever written is killed at birth.
     fn close_tree(&mut self, name: &Name, instance: u16) {
-        let Some(room) = self.room(name, instance) else { return };
+        let Some(room) = self.room(name, instance) else {
+            return;
+        };
         let (tree, token) = (room.tree.take(), room.tree_token.take());
         let Some(tree) = tree else { return };
         if let (Some(token), Some(events)) = (token, tree.events()) {

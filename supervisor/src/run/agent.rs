@@ -1,7 +1,7 @@
 //! The agent: started as our first child, started again when it ends, believed in nothing but what it may ask for. Touches its process and socket.
 
 use super::{
-    Supervisor,
+    Supervisor, given,
     watch::{Source, Token},
 };
 use crate::{
@@ -129,7 +129,7 @@ impl Supervisor {
                 self.settings.agent = Agent::None;
                 socket.try_clone().map_err(|error| error.to_string())
             }
-            Agent::Command { argv, env } => self.spawn_agent(argv, env),
+            Agent::Command { argv, env, given } => self.spawn_agent(argv, env, &given),
         };
         let connected = started.and_then(|socket| {
             socket
@@ -162,6 +162,7 @@ impl Supervisor {
         &mut self,
         argv: Vec<std::ffi::OsString>,
         env: BTreeMap<std::ffi::OsString, std::ffi::OsString>,
+        given: &[std::path::PathBuf],
     ) -> Result<UnixStream, String> {
         let text = |error: io::Error| error.to_string();
         self.agent_folders().map_err(text)?;
@@ -169,6 +170,11 @@ impl Supervisor {
         let mut env = env;
         env.insert("SWARM_ROLE".into(), "agent".into());
         let terminal = || io::stderr().as_fd().try_clone_to_owned();
+        let given = self.users.agent.as_ref().map_or_else(
+            || Ok(given::Given::default()),
+            |ids| given::hand_over(&self.settings.state, ids, given),
+        );
+        let given = given.map_err(text)?;
         let launch = Launch {
             profile: Profile::Agent,
             argv,
@@ -181,8 +187,11 @@ impl Supervisor {
             cgroup: None,
             limits: swarm_manifests::bundle::Limits::default(),
             sandbox: swarm_manifests::bundle::Sandbox::default(),
-            read: Vec::new(),
-            write: Vec::new(),
+            read: given.read,
+            write: ["agent", "store"]
+                .map(|name| self.settings.state.join(name))
+                .into(),
+            stand_ins: given.stand_ins,
             hide: Vec::new(),
             join: None,
         };

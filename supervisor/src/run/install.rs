@@ -165,7 +165,9 @@ impl Supervisor {
             tree.kill()?;
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(io::Error::other("what an earlier install left does not end"))
+        Err(io::Error::other(
+            "what an earlier install left does not end",
+        ))
     }
 
     fn install_tree(&self, name: &Name) -> io::Result<Tree> {

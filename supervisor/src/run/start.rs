@@ -339,6 +339,7 @@ impl Supervisor {
             sandbox: spec.sandbox.clone(),
             read: vec![place.bundle.clone()],
             write,
+            stand_ins: Vec::new(),
             hide: self.hidden(),
             join: None,
         }

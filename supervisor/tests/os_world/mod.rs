@@ -159,6 +159,7 @@ impl World {
             sandbox: Sandbox::default(),
             read: vec![self.bundle.clone()],
             write: vec![self.state.clone()],
+            stand_ins: Vec::new(),
             hide: vec![self.top.clone()],
             join: None,
         }

@@ -14,7 +14,9 @@ pub use world::terminate;
 
 /// Shows the main job. With `unattended` nobody is waited for.
 pub fn demo(unattended: bool, port: Option<u16>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

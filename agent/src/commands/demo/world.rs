@@ -1,6 +1,6 @@
 //! The demo's world: one folder, and the processes that live in it.
 
-use anyhow::{anyhow, bail, ensure, Context, Result};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::{
     ffi::OsStr,
     fs,
@@ -28,14 +28,31 @@ pub struct World {
 impl World {
     /// Makes the folder, and finds the three programs beside this one.
     pub fn new(map_port: Option<u16>) -> Result<Self> {
-        let programs = std::env::current_exe()?.parent().map(Path::to_path_buf).ok_or_else(|| anyhow!("this program lies nowhere"))?;
+        let programs = std::env::current_exe()?
+            .parent()
+            .map(Path::to_path_buf)
+            .ok_or_else(|| anyhow!("this program lies nowhere"))?;
         for program in ["swarm-pack", "swarm-map"] {
-            ensure!(programs.join(program).exists(), "{program} is not beside this program in {}; build all three: ./dev build", programs.display());
+            ensure!(
+                programs.join(program).exists(),
+                "{program} is not beside this program in {}; build all three: ./dev build",
+                programs.display()
+            );
         }
-        let folder = tempfile::Builder::new().prefix("swarm-demo-").tempdir().context("making the demo's folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("swarm-demo-")
+            .tempdir()
+            .context("making the demo's folder")?;
         // Workflows run as users of their own and pass through here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let world = Self { programs, children: Vec::new(), map_port: map_port.map_or_else(free_port, Ok)?, git_port: free_port()?, hook_ports: (0..3).map(|_| free_port()).collect::<Result<_>>()?, folder };
+        let world = Self {
+            programs,
+            children: Vec::new(),
+            map_port: map_port.map_or_else(free_port, Ok)?,
+            git_port: free_port()?,
+            hook_ports: (0..3).map(|_| free_port()).collect::<Result<_>>()?,
+            folder,
+        };
         for name in ["home", "keys", "logs", "git", "boxes"] {
             fs::create_dir(world.path(name))?;
         }
@@ -52,13 +69,30 @@ impl World {
     /// One of our programs, or git and the like, in an environment of the demo's own.
     pub fn command(&self, program: &str) -> Command {
         let beside = self.programs.join(program);
-        let mut command = Command::new(if beside.exists() { beside.as_os_str() } else { OsStr::new(program) });
-        command.env("HOME", self.path("home")).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
-        for name in ["SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "SWARM_CONFIG", "SWARM_MAP", "GIT_DIR", "GIT_WORK_TREE"] {
+        let mut command = Command::new(if beside.exists() {
+            beside.as_os_str()
+        } else {
+            OsStr::new(program)
+        });
+        command
+            .env("HOME", self.path("home"))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0");
+        for name in [
+            "SSH_AUTH_SOCK",
+            "XDG_CONFIG_HOME",
+            "SWARM_CONFIG",
+            "SWARM_MAP",
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+        ] {
             command.env_remove(name);
         }
         // Ctrl-C is for the demo; it ends the others in order.
-        command.process_group(0).kill_on_drop(true).stdin(Stdio::null());
+        command
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(Stdio::null());
         command
     }
 
@@ -67,14 +101,22 @@ impl World {
         let mut command = self.command(words[0]);
         command.args(&words[1..]).current_dir(folder);
         let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
-        output.with_context(|| format!("{} did not end within two minutes", words.join(" ")))?.with_context(|| format!("running {}", words[0]))
+        output
+            .with_context(|| format!("{} did not end within two minutes", words.join(" ")))?
+            .with_context(|| format!("running {}", words[0]))
     }
 
     /// Runs a command that has to succeed, and gives what it printed.
     pub async fn run(&self, folder: &Path, words: &[&str]) -> Result<String> {
         let output = self.output(folder, words).await?;
         if !output.status.success() {
-            bail!("{} ended with {}:\n{}{}", words.join(" "), output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "{} ended with {}:\n{}{}",
+                words.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -83,13 +125,20 @@ impl World {
     pub fn start(&mut self, name: &str, mut command: Command) -> Result<()> {
         let log = fs::File::create(self.path("logs").join(name))?;
         command.stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("starting {name}"))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
         self.children.push((name.to_string(), child));
         Ok(())
     }
 
     /// Waits for something to become true; what a started process said last goes into the error.
-    pub async fn until<F: AsyncFnMut(&Self) -> Result<bool>>(&mut self, what: &str, limit: Duration, mut holds: F) -> Result<()> {
+    pub async fn until<F: AsyncFnMut(&Self) -> Result<bool>>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut holds: F,
+    ) -> Result<()> {
         let begun = Instant::now();
         loop {
             if holds(self).await? {
@@ -98,12 +147,23 @@ impl World {
             for at in 0..self.children.len() {
                 if let Some(status) = self.children[at].1.try_wait()? {
                     let name = self.children[at].0.clone();
-                    bail!("{name} ended ({status}) while we waited for {what}:\n{}", self.last_words(&name));
+                    bail!(
+                        "{name} ended ({status}) while we waited for {what}:\n{}",
+                        self.last_words(&name)
+                    );
                 }
             }
             if begun.elapsed() > limit {
-                let words: Vec<_> = self.children.iter().map(|(name, _)| format!("{name}: {}", self.last_words(name))).collect();
-                bail!("{what} did not come within {} s\n{}", limit.as_secs(), words.join("\n"));
+                let words: Vec<_> = self
+                    .children
+                    .iter()
+                    .map(|(name, _)| format!("{name}: {}", self.last_words(name)))
+                    .collect();
+                bail!(
+                    "{what} did not come within {} s\n{}",
+                    limit.as_secs(),
+                    words.join("\n")
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -121,7 +181,10 @@ impl World {
             let Some(pid) = child.id() else { continue };
             // A box stops its workflows first: it was started with --stop-workflows.
             terminate(pid).with_context(|| format!("ending {name}"))?;
-            if tokio::time::timeout(Duration::from_secs(20), child.wait()).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(20), child.wait())
+                .await
+                .is_err()
+            {
                 eprintln!("{name} did not end by itself; it is killed.");
                 child.kill().await?;
             }
@@ -129,7 +192,6 @@ impl World {
         self.folder.close().context("removing the demo's folder")
     }
 }
-
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
