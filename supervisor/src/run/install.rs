@@ -147,9 +147,11 @@ impl Supervisor {
                 .chain(&w.state.successor)
                 .any(|v| v.spec.install.is_some())
         };
-        if self.workflows.get(name).is_some_and(installs)
-            && let Err(error) = self.install_tree(name).and_then(|tree| tree.kill())
-        {
+        if !self.workflows.get(name).is_some_and(installs) {
+            return;
+        }
+        let ended = self.install_tree(name).and_then(|tree| if tree.is_gone() { tree.remove() } else { tree.kill() });
+        if let Err(error) = ended {
             tracing::warn!(workflow = %name, %error, "an earlier install could not be killed");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Supervisor, agent, systemd};
 use crate::{
-    os::clock,
+    os::{clock, tree::Trees},
     protocol::{Stream, ToAgent},
 };
 use std::{str::FromStr as _, time::Duration};
@@ -86,13 +86,13 @@ impl Supervisor {
                 !tree.is_gone()
             });
         }
-        for workflow in self.workflows.values_mut() {
-            for (_, room) in std::mem::take(&mut workflow.rooms) {
-                if let Some(tree) = room.tree {
-                    let _ = tree.remove();
-                }
+        for room in self.workflows.values_mut().flat_map(|workflow| workflow.rooms.values_mut()) {
+            if let Some(tree) = room.tree.take() {
+                let _ = tree.remove();
             }
         }
+        // Nothing of ours is left in the cgroup hierarchy either.
+        std::mem::replace(&mut self.trees, Trees::without_cgroups()).close();
     }
 
     fn end_agent(&mut self) {
