@@ -18,7 +18,7 @@ use crate::{
     resolve::Wanted,
     settings::Config,
     trigger::Wake,
-    walk::{Trial, event},
+    walk::Trial,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -278,12 +278,7 @@ impl Keeper {
                     .await?;
                 }
                 Action::Put(spec) => {
-                    if have
-                        .get(&spec.workflow)
-                        .is_none_or(|have| have.successor.or(have.revision) != Some(spec.revision))
-                    {
-                        self.tell(FromAgent::Journal(deployed(&spec))).await?;
-                    }
+                    // The supervisor journals the deployment.
                     self.put.insert(spec.workflow.clone(), (*spec).clone());
                     self.tell(FromAgent::Put(spec)).await?;
                 }
@@ -425,18 +420,6 @@ fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
         mode: None,
         by: None,
         next,
-    }
-}
-
-fn deployed(spec: &RunSpec) -> Event {
-    Event {
-        workflow: Some(spec.workflow.to_string()),
-        version: Some(spec.version.clone()),
-        digest: Some(spec.digest.to_string()),
-        commit: spec.origin.commit.clone(),
-        by: spec.origin.by.clone(),
-        key: spec.origin.key.clone(),
-        ..event("deploy")
     }
 }
 
