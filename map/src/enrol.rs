@@ -19,7 +19,7 @@ use swarm_manifests::{name::Name, report::Enrol};
 
 /// Takes the key, or says why not.
 pub async fn enrol(State(app): State<App>, body: Body) -> Result<Response, Problem> {
-    let asked: Enrol = body::json(body, body::SMALL).await?;
+    let asked: Enrol = body::json(body, body::SMALL, app.settings.patience).await?;
     let name =
         Name::new(&asked.box_name).map_err(|error| Problem::malformed(format!("box: {error}")))?;
     let key = ssh_key::PublicKey::from_openssh(asked.key.trim())

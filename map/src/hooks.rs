@@ -44,7 +44,7 @@ async fn take(
             "too many webhooks at a time",
         )
     })?;
-    let bytes = body::read(body, body::LARGE).await?;
+    let bytes = body::read(body, body::LARGE, app.settings.patience).await?;
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
     let header = |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok());
     hook::verify(provider, header, &bytes, &app.settings.webhook_secrets, now).map_err(

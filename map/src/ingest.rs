@@ -29,7 +29,7 @@ pub async fn report(
         .acquire()
         .await
         .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the map is ending"))?;
-    let report: Report = body::json(body, body::LARGE).await?;
+    let report: Report = body::json(body, body::LARGE, app.settings.patience).await?;
     let report = bounded(&name, report)?;
     let speaking = name.clone();
     let taken = app

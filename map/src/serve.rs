@@ -97,7 +97,7 @@ pub async fn serve(
     let limits = listen::Limits {
         connections,
         head: settings.heartbeat * 2 + Duration::from_secs(15),
-        handshake: Duration::from_secs(10),
+        handshake: settings.patience,
         farewell: Duration::from_secs(5),
     };
     tell(&settings, &address.to_string(), connections);

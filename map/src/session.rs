@@ -77,7 +77,7 @@ pub async fn session(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked: SessionRequest = body::json(body, body::SMALL).await?;
+    let asked: SessionRequest = body::json(body, body::SMALL, app.settings.patience).await?;
     let now = Timestamp::now();
     let (Some(nonce), Some(armour)) = (&asked.nonce, &asked.signature) else {
         let nonce = app

@@ -30,7 +30,12 @@ pub struct Settings {
     pub mirror: Option<Mirror>,
     /// The most connections at a time.
     pub connections: usize,
+    /// How long a handshake or a body may take.
+    pub patience: Duration,
 }
+
+/// What [`Settings::patience`] is.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The repository that the map mirrors, and where trust in it begins.
 #[derive(Debug, Clone)]
@@ -193,6 +198,7 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
         tls,
         mirror,
         connections,
+        patience: PATIENCE,
     })
 }
 

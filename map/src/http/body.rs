@@ -12,12 +12,9 @@ pub const LARGE: usize = 8 << 20;
 /// The largest of anything else.
 pub const SMALL: usize = 64 << 10;
 
-/// How long a body may take from its first byte to its last.
-const TIME: Duration = Duration::from_secs(20);
-
-/// Reads the whole body.
-pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(TIME, Limited::new(body, limit).collect()).await {
+/// Reads the whole body, within `patience` from its first byte to its last.
+pub async fn read(body: Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(patience, Limited::new(body, limit).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -27,14 +24,18 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
         Ok(Err(_)) => Err(Problem::malformed("the body broke off")),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
-            format!("the body took more than {} s", TIME.as_secs()),
+            format!("the body took more than {} s", patience.as_secs()),
         )),
     }
 }
 
 /// Reads a body of JSON.
-pub async fn json<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Problem> {
-    let bytes = read(body, limit).await?;
+pub async fn json<T: DeserializeOwned>(
+    body: Body,
+    limit: usize,
+    patience: Duration,
+) -> Result<T, Problem> {
+    let bytes = read(body, limit, patience).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Problem::malformed(format!("the body is not what is expected here: {error}"))
     })

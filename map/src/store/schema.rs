@@ -1,11 +1,17 @@
 //! The tables of the map's database, and how it is opened. Touches one SQLite file.
 
 use super::StoreError;
-use rusqlite::Connection;
-use std::{path::Path, time::Duration};
+use rusqlite::{Connection, ErrorCode};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// What `PRAGMA user_version` says of a database that this program understands.
 const VERSION: i64 = 1;
+
+/// How long another process may hold the database.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const TABLES: &str = "
 CREATE TABLE box (
@@ -75,8 +81,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
-    db.busy_timeout(Duration::from_secs(10))?;
-    db.pragma_update(None, "journal_mode", "wal")?;
+    db.busy_timeout(PATIENCE)?;
+    write_ahead(&db)?;
     // In WAL mode NORMAL may lose the last transactions in a power cut, never tear the file. A box sends again what
     // was not answered, and an answer may at worst be forgotten together with what it answered.
     db.pragma_update(None, "synchronous", "normal")?;
@@ -94,4 +100,21 @@ fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
     }
     tx.commit()?;
     Ok(db)
+}
+
+/// Switches to write-ahead logging. SQLite does not wait by itself where two processes open a new database at the same
+/// moment (`swarm-map serve` and `swarm-map token`): one of them is told "busy" at once.
+fn write_ahead(db: &Connection) -> Result<(), StoreError> {
+    let begin = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return Ok(done?),
+        }
+    }
 }

@@ -1,0 +1,233 @@
+//! The program `swarm-map` itself: commands, exit codes, what stands on stdout.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod world;
+
+use rusqlite::Connection;
+use serde_json::json;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+use world::{Map, event};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_swarm-map"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn says(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_token_stands_alone_on_stdout_and_works() {
+    let map = Map::start();
+    let store = format!("sqlite:{}", map.store().display());
+    let output = run(&["token", "--store", &store, "--box", "one"]);
+    assert!(output.status.success(), "{}", says(&output));
+    let token = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        token.ends_with('\n') && token.trim().chars().all(|c| c.is_ascii_alphanumeric()),
+        "{token:?}"
+    );
+    assert_eq!(map.enrol("one", &world::key(1), token.trim()).status, 201);
+}
+
+#[test]
+fn wrong_arguments_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("map.db").display());
+    for (args, code, text) in [
+        (
+            &["serve", "--store", "postgres://db/map"][..],
+            1,
+            "not built yet",
+        ),
+        (&["serve", "--store", "map.db"], 1, "sqlite:FILE"),
+        (
+            &["serve", "--store", &store, "--listen", "0.0.0.0:7700"],
+            1,
+            "--url",
+        ),
+        (
+            &["serve", "--store", &store, "--url", "ftp://x"],
+            1,
+            "https://",
+        ),
+        (
+            &["serve", "--store", &store, "--heartbeat", "0s"],
+            1,
+            "heartbeat",
+        ),
+        (
+            &["serve", "--store", &store, "--repository", "/x"],
+            1,
+            "go together",
+        ),
+        (
+            &["serve", "--store", &store, "--tls-cert", "x"],
+            1,
+            "go together",
+        ),
+        (&["serve"], 1, "--store"),
+        (
+            &["token", "--store", &store, "--box", "Not A Name"],
+            1,
+            "--box",
+        ),
+        (
+            &["token", "--store", &store, "--box", "one", "--valid", "0s"],
+            1,
+            "--valid",
+        ),
+        (
+            &["audit", "verify", "--store", "sqlite:/nowhere/map.db"],
+            1,
+            "not there",
+        ),
+        (&["serve", "--nonsense"], 2, "--nonsense"),
+        (&["nonsense"], 2, "nonsense"),
+    ] {
+        let output = run(args);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            says(&output)
+        );
+        assert!(says(&output).contains(text), "{args:?}: {}", says(&output));
+    }
+}
+
+/// A store with a few rows of audit.
+fn audited(folder: &Path) -> String {
+    let map = Map::start_with(|settings| settings.store = folder.join("map.db"));
+    let mut one = map.join("one", 1);
+    let events: Vec<_> = (1..=5)
+        .map(|sequence| event(sequence, "start", "ramp"))
+        .collect();
+    assert_eq!(one.report(&map, &json!({ "events": events })).status, 200);
+    format!("sqlite:{}", folder.join("map.db").display())
+}
+
+#[test]
+fn audit_verify_finds_rows_that_were_changed_removed_or_reordered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let output = run(&["audit", "verify", "--store", &store]);
+    assert!(output.status.success(), "{}", says(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("7 entries"));
+    let whole = std::fs::read(folder.path().join("map.db")).unwrap();
+    for (what, sql) in [
+        (
+            "a changed body",
+            "UPDATE audit SET body = replace(body, 'alice', 'mallory') WHERE id = 4",
+        ),
+        (
+            "a changed hash",
+            "UPDATE audit SET hash = zeroblob(32) WHERE id = 4",
+        ),
+        ("a removed row", "DELETE FROM audit WHERE id = 4"),
+        ("a removed first row", "DELETE FROM audit WHERE id = 1"),
+        ("removed last rows", "DELETE FROM audit WHERE id > 5"),
+        ("everything removed", "DELETE FROM audit"),
+        (
+            "reordered rows",
+            "UPDATE audit SET id = 100 WHERE id = 4; UPDATE audit SET id = 4 WHERE id = 5; UPDATE audit SET id = 5 WHERE id = 100",
+        ),
+        (
+            "exchanged bodies",
+            "UPDATE audit SET body = (SELECT body FROM audit WHERE id = 5) WHERE id = 4",
+        ),
+        (
+            "an added row",
+            "INSERT INTO audit (id, prev, hash, body) SELECT 8, hash, zeroblob(32), body FROM audit WHERE id = 7",
+        ),
+        (
+            "closed gap",
+            "DELETE FROM audit WHERE id = 4; UPDATE audit SET id = id - 1 WHERE id > 4",
+        ),
+    ] {
+        let path = folder.path().join("changed.db");
+        std::fs::write(&path, &whole).unwrap();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let output = run(&[
+            "audit",
+            "verify",
+            "--store",
+            &format!("sqlite:{}", path.display()),
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{what} was not found");
+        assert!(
+            says(&output).contains("audit is broken"),
+            "{what}: {}",
+            says(&output)
+        );
+    }
+}
+
+#[test]
+fn a_backup_restores_to_the_same_fleet() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let copy = folder.path().join("copy.db");
+    let copy = copy.to_str().unwrap();
+    assert!(run(&["backup", "--store", &store, copy]).status.success());
+    assert_eq!(
+        run(&["backup", "--store", &store, copy]).status.code(),
+        Some(1),
+        "a backup is never overwritten"
+    );
+    assert_eq!(
+        run(&["restore", "--store", &store, copy]).status.code(),
+        Some(1),
+        "nor is a store"
+    );
+    let other = format!("sqlite:{}", folder.path().join("other.db").display());
+    let output = run(&["restore", "--store", &other, copy]);
+    assert!(output.status.success(), "{}", says(&output));
+    assert_eq!(
+        run(&["audit", "verify", "--store", &other]).stdout,
+        run(&["audit", "verify", "--store", &store]).stdout
+    );
+    assert_eq!(
+        run(&["inventory", "--store", &other]).stdout,
+        run(&["inventory", "--store", &store]).stdout
+    );
+}
+
+#[test]
+fn the_inventory_is_what_ansible_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let output = run(&["inventory", "--store", &store, "--list"]);
+    let inventory: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(inventory["swarm"]["hosts"], json!(["one"]));
+    assert_eq!(inventory["_meta"]["hostvars"]["one"]["swarm_box"], "one");
+    let output = run(&["inventory", "--store", &store, "--host", "nobody"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "{}");
+}
+
+#[test]
+fn every_toml_block_of_the_reference_is_understood() {
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/reference/map-api.md"
+    ))
+    .unwrap();
+    let blocks: Vec<_> = text
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        swarm_map::settings::check(block).unwrap_or_else(|error| panic!("{error:#}\n{block}"));
+    }
+    let error = swarm_map::settings::check("public-raed = true").unwrap_err();
+    assert!(format!("{error:#}").contains("public-read"), "{error:#}");
+}
