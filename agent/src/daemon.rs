@@ -284,7 +284,7 @@ impl Walker {
             (Order::Reload, source) => return self.reload(source).await,
             (Order::Trial(answer), Source::Trunk(walk)) => drop(answer.send(walk.trial().await)),
             (Order::Trial(answer), Source::Folder(local)) => {
-                drop(answer.send(Ok(Rc::new(local.picture()))))
+                drop(answer.send(Ok(Rc::new(local.picture()))));
             }
             (Order::Distrust(digest), Source::Trunk(walk)) => walk.distrust(digest),
             (Order::Collect(keep), Source::Trunk(walk)) => walk.tidy(&keep),
@@ -332,7 +332,7 @@ impl Walker {
             *picture = Rc::new(Picture {
                 warnings,
                 ..Picture::clone(picture)
-            })
+            });
         });
     }
 

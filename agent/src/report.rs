@@ -222,7 +222,7 @@ impl Reporter {
             }),
             Err(error) => {
                 self.out.send_modify(|state| {
-                    (state.state, state.failure) = ("failed", Some(error.to_string()))
+                    (state.state, state.failure) = ("failed", Some(error.to_string()));
                 });
                 None
             }
@@ -237,7 +237,7 @@ impl Reporter {
             tracing::warn!(%error, "an event for the map could not be kept");
         }
         self.out.send_modify(|state| {
-            (state.waiting, state.dropped) = (self.outbox.waiting(), self.outbox.dropped())
+            (state.waiting, state.dropped) = (self.outbox.waiting(), self.outbox.dropped());
         });
     }
 
@@ -252,7 +252,7 @@ impl Reporter {
             );
         }
         self.out.send_modify(|state| {
-            (state.state, state.failure) = ("unreachable", Some(format!("{error:#}")))
+            (state.state, state.failure) = ("unreachable", Some(format!("{error:#}")));
         });
         Duration::from_secs(1)
             .saturating_mul(1 << (self.failures - 1).min(10))
@@ -514,7 +514,7 @@ async fn hold(map: &Map, name: &str, session: &str, wake: &Wake) -> anyhow::Resu
             Method::GET,
             &format!("/v1/boxes/{name}/watch"),
             &headers,
-            Default::default(),
+            swarm_wire::http::Bytes::default(),
             TIME,
         )
         .await?;

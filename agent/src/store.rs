@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// Writes a bundle, unless it is there.
-    pub fn put(&self, parcel: Parcel<'_>) -> Result<PathBuf, StoreError> {
+    pub fn put(&self, mut parcel: Parcel<'_>) -> Result<PathBuf, StoreError> {
         let digest = Digest::of(parcel.text);
         let path = self.path(digest);
         if self.has(digest) {
@@ -152,7 +152,7 @@ impl Store {
         let new = self
             .root
             .join(format!("{UNDER_WAY}{}", hex::encode(random)));
-        let outcome = write(&new, parcel).and_then(|()| self.adopt(&new, &path));
+        let outcome = write(&new, &mut parcel).and_then(|()| self.adopt(&new, &path));
         if outcome.is_err() {
             remove(&new);
         }
@@ -181,7 +181,9 @@ impl Store {
             .filter(|(name, _)| Digest::from_hex(name).is_ok() && !names.contains(name))
             .map(|(_, path)| path)
             .collect();
-        gone.iter().for_each(|path| remove(path));
+        for path in &gone {
+            remove(path);
+        }
         gone.len()
     }
 
@@ -204,7 +206,7 @@ fn is_ours(meta: &fs::Metadata) -> bool {
 }
 
 /// Writes a whole entry below `new`, which must not exist.
-fn write(new: &Path, parcel: Parcel<'_>) -> Result<(), StoreError> {
+fn write(new: &Path, parcel: &mut Parcel<'_>) -> Result<(), StoreError> {
     // Until it is whole, nobody else looks in.
     make_folder(new)?;
     let tree = new.join("tree");

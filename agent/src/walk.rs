@@ -311,7 +311,7 @@ impl Walk {
         };
         let needed = resolve::needed(&snapshot, &self.here);
         let allowances = allowances(&self.objects, &snapshot, self.followed);
-        let mut shelf = Shelf {
+        let mut stock = Shelf {
             objects: &self.objects,
             verifier: &mut self.verifier,
             trusted,
@@ -328,7 +328,7 @@ impl Walk {
                 },
             );
         };
-        let (offers, failure) = bundles::gather(&mut shelf, &needed, fetch, show).await;
+        let (offers, failure) = bundles::gather(&mut stock, &needed, fetch, show).await;
         let blocked = offers.values().find_map(|offer| match offer {
             Offer::Blocked(refusal) => Some(refusal.clone()),
             _ => None,
@@ -346,14 +346,14 @@ impl Walk {
         let Some(trusted) = &self.trusted else {
             return Ok(());
         };
-        let mut shelf = Shelf {
+        let mut stock = Shelf {
             objects: &self.objects,
             verifier: &mut self.verifier,
             trusted,
             policy: &snapshot.policy,
             store: &self.store,
         };
-        let (offers, _) = bundles::survey(&mut shelf, &resolve::needed(&snapshot, &self.here));
+        let (offers, _) = bundles::survey(&mut stock, &resolve::needed(&snapshot, &self.here));
         let before = self.out.picture.borrow().trouble.clone();
         send(
             &self.out,
@@ -419,14 +419,14 @@ impl Walk {
                 .map_err(|error| unreadable(&error))?,
         );
         let needed = resolve::needed(&snapshot, &self.here);
-        let mut shelf = Shelf {
+        let mut stock = Shelf {
             objects: &self.objects,
             verifier: &mut self.verifier,
             trusted: &trusted,
             policy: &snapshot.policy,
             store: &self.store,
         };
-        let offers = bundles::foresee(&mut shelf, &needed);
+        let offers = bundles::foresee(&mut stock, &needed);
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         Ok(Rc::new(Picture {
             trouble: stopped,

@@ -82,6 +82,8 @@ pub struct Keeper {
     own: PathBuf,
     actual: BTreeMap<Name, Actual>,
     put: BTreeMap<Name, RunSpec>,
+    /// What ran before what runs: the store keeps it, too.
+    previous: BTreeMap<Name, Digest>,
     /// What was said last; none: nothing yet, to this supervisor.
     standing: Option<Vec<Standing>>,
     held: Option<HeldRemoval>,
@@ -113,6 +115,7 @@ impl Keeper {
     ) -> Self {
         let own = config.borrow().own();
         Self {
+            previous: read_previous(&own),
             followed: read_followed(&own).unwrap_or(0),
             told: Told::load(&own.join("told.json")),
             config,
@@ -278,6 +281,7 @@ impl Keeper {
                     .await?;
                 }
                 Action::Put(spec) => {
+                    self.remember(&spec);
                     // The supervisor journals the deployment.
                     self.put.insert(spec.workflow.clone(), (*spec).clone());
                     self.tell(FromAgent::Put(spec)).await?;
@@ -322,6 +326,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// Keeps what a successor takes the place of.
+    fn remember(&mut self, spec: &RunSpec) {
+        let rows = self.actual.get(&spec.workflow).map(|actual| &actual.rows);
+        let running = rows.and_then(|rows| rows.first()?.digest.as_ref()?.parse().ok());
+        if let Some(running) = running.filter(|running| *running != spec.digest) {
+            self.previous.insert(spec.workflow.clone(), running);
+            let kept = serde_json::to_vec(&self.previous).map_err(Into::into);
+            let kept =
+                kept.and_then(|text| crate::trust::replace(&self.own.join("previous.json"), &text));
+            if let Err(error) = kept {
+                tracing::warn!(%error, "cannot keep what ran before");
+            }
+        }
+    }
+
     /// Has bundles removed that neither run nor are wanted, once nothing is on its way.
     fn sweep(&self, picture: &Picture) {
         if picture.resolved.held().next().is_some() {
@@ -341,10 +360,11 @@ impl Keeper {
                 Wanted::Held(_) => None,
             });
         let put = self.put.values().map(|spec| spec.digest);
-        let _ = self
-            .out
-            .orders
-            .try_send(Order::Collect(rows.chain(wanted).chain(put).collect()));
+        let needed = rows
+            .chain(wanted)
+            .chain(put)
+            .chain(self.previous.values().copied());
+        let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
     }
 
     async fn answer(&mut self, id: u64, query: Query, inlets: &Inlets) -> Result<(), Gone> {
@@ -421,6 +441,12 @@ fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
         by: None,
         next,
     }
+}
+
+fn read_previous(own: &std::path::Path) -> BTreeMap<Name, Digest> {
+    let text = std::fs::read(own.join("previous.json")).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default()
 }
 
 fn read_followed(own: &std::path::Path) -> Option<u64> {

@@ -12,6 +12,9 @@ use swarm_manifests::{
 /// A ceiling, and whose it is: `the policy's`, `this box's`.
 pub type Over<'a> = (&'a Ceiling, &'static str);
 
+/// What one ceiling allows of a list; none: it says nothing.
+type Allowed<'a> = &'a Option<Vec<String>>;
+
 /// The tightest of what is asked for and every ceiling.
 pub fn cut(asked: &Limits, ceilings: &[Over<'_>]) -> Limits {
     ceilings.iter().fold(asked.clone(), |limits, (ceiling, _)| {
@@ -35,7 +38,7 @@ pub fn check(asked: &Sandbox, policy: &Ceiling, here: &Ceiling) -> Result<(), Re
             return Err(refusal("network = \"host\"", whose, "network = \"none\""));
         }
     }
-    let lists: [(&str, &[String], [&Option<Vec<String>>; 2]); 4] = [
+    let lists: [(&str, &[String], [Allowed<'_>; 2]); 4] = [
         ("devices", &asked.devices, [&policy.devices, &here.devices]),
         ("groups", &asked.groups, [&policy.groups, &here.groups]),
         ("read", &asked.read, [&policy.read, &here.read]),

@@ -23,7 +23,7 @@ pub fn watch(
             Ok(event) if matches!(event.kind, EventKind::Access(kind) if !matches!(kind, AccessKind::Close(notify::event::AccessMode::Write))) =>
                 {}
             Ok(event) if event.need_rescan() || event.paths.iter().any(|path| counts(path)) => {
-                changed()
+                changed();
             }
             Ok(_) => {}
             // An overflow: something happened.

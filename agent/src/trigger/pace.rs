@@ -74,7 +74,7 @@ impl Pace {
                     } else {
                         self.idle.saturating_add(1)
                     },
-                )
+                );
             }
         }
         if self.promised_until.is_some_and(|until| until <= now) {
