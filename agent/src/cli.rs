@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 /// Runs signed workflows on this box, as the deploy repository says.
 #[derive(Debug, Parser)]
-#[command(name = "swarm-agent", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "swarm-agent",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub struct Cli {
     /// The box's configuration [default: $SWARM_CONFIG, or /etc/swarm/agent.toml]
     #[arg(long, global = true, value_name = "FILE")]

@@ -6,12 +6,15 @@ use swarm_manifests::problem::Problem;
 /// Prints them to stderr, each with its place in `text`.
 pub fn print(text: &str, problems: &[Problem]) {
     for problem in problems {
-        let mut diagnostic = MietteDiagnostic::new(&problem.message).with_code(problem.rule.id).with_severity(Severity::Error);
+        let mut diagnostic = MietteDiagnostic::new(&problem.message)
+            .with_code(problem.rule.id)
+            .with_severity(Severity::Error);
         diagnostic.help.clone_from(&problem.hint);
         if let Some(span) = &problem.span {
             diagnostic = diagnostic.with_label(LabeledSpan::underline(span.clone()));
         }
-        let report = miette::Report::new(diagnostic).with_source_code(NamedSource::new(&problem.file, text.to_string()));
+        let report = miette::Report::new(diagnostic)
+            .with_source_code(NamedSource::new(&problem.file, text.to_string()));
         eprintln!("{report:?}");
     }
 }

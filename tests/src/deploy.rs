@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 /// A clone in which alice, admin, works with her own key.
@@ -49,13 +49,13 @@ impl<'a> Deploy<'a> {
                 .arg(&bare)
                 .args(["config", name, value]))?;
         }
-        let said = run(world
+        let printed = run(world
             .pack()
             .current_dir(&folder)
             .args(["init", "--person", "alice", "--json"]))?;
-        let said: Value =
-            serde_json::from_str(&said).with_context(|| format!("init --json printed {said}"))?;
-        let word = |key: &str| {
+        let said: Value = serde_json::from_str(&printed)
+            .with_context(|| format!("init --json printed {printed}"))?;
+        let field = |key: &str| {
             said.get(key)
                 .and_then(Value::as_str)
                 .map(str::to_string)
@@ -64,8 +64,8 @@ impl<'a> Deploy<'a> {
         let deploy = Self {
             world,
             folder,
-            introduction: word("introduction")?,
-            policy_sha256: word("policy-sha256")?,
+            introduction: field("introduction")?,
+            policy_sha256: field("policy-sha256")?,
         };
         deploy.git(&["remote", "add", "origin", &bare.display().to_string()])?;
         deploy.git(&["push", "-q", "--no-verify", "-u", "origin", "main"])?;
@@ -85,13 +85,16 @@ impl<'a> Deploy<'a> {
         Ok(path)
     }
 
+    /// `git` in the clone, to be completed.
+    pub fn git_command(&self) -> Command {
+        let mut command = self.world.command("git");
+        command.current_dir(&self.folder);
+        command
+    }
+
     /// `git …` in the clone.
     pub fn git(&self, words: &[&str]) -> Result<String> {
-        run(self
-            .world
-            .command("git")
-            .current_dir(&self.folder)
-            .args(words))
+        run(self.git_command().args(words))
     }
 
     /// `swarm-pack …` in the clone, which has to succeed.

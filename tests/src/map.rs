@@ -1,4 +1,4 @@
-//! A map with SQLite, open to read.
+//! A map with `SQLite`, open to read.
 
 use crate::{
     World,
@@ -13,15 +13,22 @@ pub struct Map<'a> {
     world: &'a World,
     process: Option<Running>,
     port: u16,
+    heartbeat: &'static str,
 }
 
 impl<'a> Map<'a> {
     /// Starts it with `--public-read` and a short heartbeat.
     pub fn start(world: &'a World) -> Result<Self> {
+        Self::start_with(world, "1s")
+    }
+
+    /// The same with another heartbeat.
+    pub fn start_with(world: &'a World, heartbeat: &'static str) -> Result<Self> {
         let mut map = Self {
             world,
             process: None,
             port: free_port()?,
+            heartbeat,
         };
         map.run()?;
         Ok(map)
@@ -34,7 +41,7 @@ impl<'a> Map<'a> {
             "serve",
             "--public-read",
             "--heartbeat",
-            "1s",
+            self.heartbeat,
             "--listen",
             &format!("127.0.0.1:{}", self.port),
             "--store",

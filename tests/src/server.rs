@@ -18,11 +18,22 @@ pub struct GitOverHttp {
     _fcgiwrap: Running,
     port: u16,
     access_log: PathBuf,
+    /// Over https: what a client has to trust.
+    pub ca: Option<PathBuf>,
 }
 
 impl GitOverHttp {
     /// Starts both.
     pub fn start(world: &World) -> Result<Self> {
+        Self::serve(world, false)
+    }
+
+    /// The same over https, with a certificate for `localhost` that is its own authority.
+    pub fn start_tls(world: &World) -> Result<Self> {
+        Self::serve(world, true)
+    }
+
+    fn serve(world: &World, tls: bool) -> Result<Self> {
         let (nginx, fcgiwrap) = (
             program("nginx", "nginx-light")?,
             program("fcgiwrap", "fcgiwrap")?,
@@ -33,9 +44,15 @@ impl GitOverHttp {
         fs::create_dir_all(folder.join("tmp"))?;
         let port = free_port()?;
         let socket = folder.join("fcgiwrap.sock");
+        let ca = if tls {
+            Some(self_signed(world, &folder)?)
+        } else {
+            None
+        };
+        let listen = listen(port, ca.as_deref());
         fs::write(
             folder.join("nginx.conf"),
-            nginx_conf(&folder, &world.path("git"), &backend, &socket, port),
+            nginx_conf(&folder, &world.path("git"), &backend, &socket, &listen),
         )?;
         let mut wrap = world.command(fcgiwrap);
         wrap.env("GIT_CONFIG_COUNT", "1")
@@ -63,12 +80,29 @@ impl GitOverHttp {
             _fcgiwrap: fcgiwrap,
             port,
             access_log: folder.join("access.log"),
+            ca,
         })
     }
 
     /// The url of a repository below `git/`.
     pub fn url(&self, name: &str) -> String {
-        format!("http://127.0.0.1:{}/{name}", self.port)
+        match self.ca {
+            None => format!("http://127.0.0.1:{}/{name}", self.port),
+            Some(_) => format!("https://localhost:{}/{name}", self.port),
+        }
+    }
+
+    /// Each request that asked git for something, in order: the bytes of request and answer, by nginx's own count.
+    pub fn requests(&self) -> Vec<u64> {
+        let text = fs::read_to_string(&self.access_log).unwrap_or_default();
+        let bytes = |line: &str| {
+            let mut words = line.split(' ');
+            Some(words.next()?.parse::<u64>().ok()? + words.next()?.parse::<u64>().ok()?)
+        };
+        text.lines()
+            .filter(|line| line.contains(" POST "))
+            .filter_map(bytes)
+            .collect()
     }
 
     /// Bytes sent to clients so far, by nginx's own count.
@@ -85,11 +119,11 @@ fn nginx_conf(
     repositories: &Path,
     backend: &Path,
     socket: &Path,
-    port: u16,
+    listen: &str,
 ) -> String {
     let user = if nix_is_root() { "user root;" } else { "" };
     format!(
-        r#"{user}
+        r"{user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -105,7 +139,7 @@ http {{
     client_max_body_size 2g;
     keepalive_timeout 300s;
     server {{
-        listen 127.0.0.1:{port};
+        {listen}
         location / {{
             fastcgi_pass unix:{socket};
             fastcgi_param SCRIPT_FILENAME {backend};
@@ -123,12 +157,34 @@ http {{
         }}
     }}
 }}
-"#,
+",
         folder = folder.display(),
         repositories = repositories.display(),
         backend = backend.display(),
         socket = socket.display(),
     )
+}
+
+fn listen(port: u16, certificate: Option<&Path>) -> String {
+    match certificate {
+        None => format!("listen 127.0.0.1:{port};"),
+        Some(file) => format!(
+            "listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {};",
+            file.display(),
+            file.with_extension("key").display()
+        ),
+    }
+}
+
+/// A certificate for `localhost` in `tls.pem`, its key in `tls.key`.
+fn self_signed(world: &World, folder: &Path) -> Result<PathBuf> {
+    let openssl = program("openssl", "openssl")?;
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout tls.key -out tls.pem";
+    run(world
+        .command(openssl)
+        .current_dir(folder)
+        .args(words.split(' ')))?;
+    Ok(folder.join("tls.pem"))
 }
 
 fn nix_is_root() -> bool {
@@ -138,7 +194,7 @@ fn nix_is_root() -> bool {
 /// sshd on a loopback port with a host key and one authorised client key of its own.
 #[derive(Debug)]
 pub struct GitOverSsh {
-    _sshd: Running,
+    sshd: Running,
     port: u16,
     root: PathBuf,
     /// For the client: its private key.
@@ -164,7 +220,7 @@ impl GitOverSsh {
             folder.join("authorized_keys"),
         )?;
         let conf = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\nPidFile none\nPermitRootLogin yes\nMaxStartups 100\n",
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\nPidFile none\nLogLevel VERBOSE\nPermitRootLogin yes\nMaxStartups 100\n",
             host.display(),
             folder.join("authorized_keys").display()
         );
@@ -184,7 +240,7 @@ impl GitOverSsh {
         let key = fs::read_to_string(host.with_extension("pub"))?;
         fs::write(&known_hosts, format!("[127.0.0.1]:{port} {key}"))?;
         Ok(Self {
-            _sshd: sshd,
+            sshd,
             port,
             root: world.path("git"),
             identity,
@@ -205,6 +261,25 @@ impl GitOverSsh {
             self.port,
             self.root.display()
         ))
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many sessions were asked for so far, by sshd's own count.
+    pub fn sessions(&self) -> usize {
+        self.sshd.said().matches("Starting session: ").count()
+    }
+
+    /// What `[repository]` of a box needs for it.
+    pub fn settings(&self) -> String {
+        format!(
+            "identity-file = \"{}\"\nknown-hosts = \"{}\"\n",
+            self.identity.display(),
+            self.known_hosts.display()
+        )
     }
 
     /// What git is to run as `ssh` (`GIT_SSH_COMMAND`).

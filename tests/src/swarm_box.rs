@@ -88,6 +88,9 @@ impl<'a> SwarmBox<'a> {
     }
 
     /// The supervisor's process.
+    ///
+    /// # Panics
+    /// Where the box was not started.
     pub fn supervisor(&mut self) -> &mut Running {
         self.agent.as_mut().expect("the box was started")
     }

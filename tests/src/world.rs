@@ -86,6 +86,9 @@ impl World {
 }
 
 /// A program of this build: it lies two folders above the test's own executable.
+///
+/// # Panics
+/// Where it was not built.
 pub fn swarm_program(name: &str) -> PathBuf {
     let found = || -> Result<PathBuf> {
         if let Some(folder) = std::env::var_os("SWARM_BIN_DIR") {

@@ -1,7 +1,7 @@
 //! The main job: push a signed manifest, see it run, kill it.
 
 use anyhow::Result;
-use std::fs;
+use std::{fmt::Write, fs};
 use swarm_manifests::status::{LastExit, State};
 use swarm_tests::{Deploy, GitOverHttp, GitOverSsh, Map, SwarmBox, World, process, until};
 
@@ -403,14 +403,15 @@ fn the_box_takes_only_what_it_runs() -> Result<()> {
     let noise = |seed: u64| {
         // Incompressible text of about 400 kB.
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        (0..25_000)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                format!("{state:016x}")
-            })
-            .collect::<String>()
+        let mut text = String::new();
+        for _ in 0..25_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{state:016x}");
+        }
+        text
     };
     for at in 0..20_u64 {
         let name = format!("app-{at}");

@@ -2,6 +2,9 @@
 //! Nothing is left behind, neither process nor file.
 
 pub mod git_server;
+mod look;
+mod stage;
+mod talk;
 mod tour;
 mod world;
 
