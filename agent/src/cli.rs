@@ -1,5 +1,10 @@
 //! What may be typed: the command line of `swarm-agent` (SPEC §6). Pure.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are the help that people read"
+)]
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 

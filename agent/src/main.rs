@@ -8,7 +8,9 @@ fn main() -> ExitCode {
     let outcome = match std::env::var("SWARM_ROLE").as_deref() {
         Ok("agent") => {
             let config = Cli::parse().config;
-            swarm_agent::daemon::run(&config.unwrap_or_else(|| PathBuf::from("/etc/swarm/agent.toml")))
+            swarm_agent::daemon::run(
+                &config.unwrap_or_else(|| PathBuf::from("/etc/swarm/agent.toml")),
+            )
         }
         Ok("indexer") => swarm_agent::indexer::run(),
         Ok("demo-git-server") => commands::serve_demo_git(),

@@ -88,7 +88,7 @@ fn moment(text: &str, now: Timestamp) -> Result<i64, Failure> {
         .hint("write 10m, 1h30m, or 2026-11-23T10:00:00Z")
     };
     text.parse::<Timestamp>()
-        .map(|time| time.as_millisecond())
+        .map(Timestamp::as_millisecond)
         .map_err(|_| wrong())
 }
 

@@ -20,7 +20,7 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
         return Ok(exit);
     }
     match &body {
-        Value::Array(boxes) => boxes.iter().for_each(|one| print!("{}\n", outline(one, 0))),
+        Value::Array(boxes) => boxes.iter().for_each(|one| println!("{}", outline(one, 0))),
         one => print!("{}", outline(one, 0)),
     }
     Ok(exit)
@@ -39,7 +39,7 @@ fn outline(value: &Value, depth: usize) -> String {
                     Value::Object(inner) if inner.is_empty() => {}
                     Value::Array(inner) if inner.is_empty() => {}
                     Value::Object(_) | Value::Array(_) => {
-                        out += &format!("{indent}{key}:\n{}", outline(value, depth + 1))
+                        out += &format!("{indent}{key}:\n{}", outline(value, depth + 1));
                     }
                     plain => out += &format!("{indent}{key}: {}\n", scalar(plain)),
                 }

@@ -26,7 +26,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Stri
         let line = line.trim_end();
         match width {
             Some(width) if line.chars().count() > width => {
-                out.extend(line.chars().take(width.saturating_sub(1)).chain(['…']))
+                out.extend(line.chars().take(width.saturating_sub(1)).chain(['…']));
             }
             _ => out.push_str(line),
         }

@@ -45,7 +45,9 @@ pub async fn serve(arguments: &[String]) -> Result<()> {
         .layer(limit)
         .with_state(server);
     axum::serve(listener, app)
-        .with_graceful_shutdown(async move { drop(ended.recv().await) })
+        .with_graceful_shutdown(async move {
+            ended.recv().await;
+        })
         .await?;
     Ok(())
 }

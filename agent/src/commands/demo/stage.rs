@@ -103,9 +103,10 @@ pub async fn introduce(world: &mut World, deploy: &Path) -> Result<(String, Stri
         &["swarm-pack", "init", "--person", "alice", "--json"],
     )
     .await?;
-    let said: Value = serde_json::from_str(&text).context("what init printed")?;
+    let printed: Value = serde_json::from_str(&text).context("what init printed")?;
     let word = |key: &str| {
-        said.get(key)
+        printed
+            .get(key)
             .and_then(Value::as_str)
             .map(str::to_string)
             .with_context(|| format!("init gave no {key}"))
