@@ -1,19 +1,25 @@
-//! What is published already: versions on the trunk, whose bytes never change again. Asks git.
+//! What is published already: versions on the trunk, whose bytes never change again. Asks git, reads objects.
 
 use crate::{
+    audit::trunk,
     deploy_repository::DeployRepository,
     failure::{Failure, Outcome},
     git::Git,
     pack::Packed,
 };
+use anyhow::Context;
 use semver::Version;
 use swarm_manifests::{
-    id::Digest,
+    id::{Digest, Oid},
     lock::Lock,
     name::Name,
     rules::bundle::{IMMUTABLE, MISSING},
     signature::Signature,
 };
+use swarm_repository::{objects::Objects, tree::Mode};
+
+/// The longest bundle.lock that is read.
+const MAX_LOCK: u64 = 64 << 20;
 
 /// How a packed bundle stands to what is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,32 +48,166 @@ pub struct PublishedVersion {
     pub signature: Option<Signature>,
 }
 
+/// The tree of HEAD, read by object id: no process for each file of ten thousand bundles.
+pub struct Head {
+    objects: Objects,
+    root: Option<Oid>,
+}
+
+impl Head {
+    /// Where HEAD is now.
+    pub fn of(git: &Git) -> Outcome<Self> {
+        let root = git.ask(["rev-parse", "-q", "--verify", "HEAD^{tree}"])?;
+        let root = root
+            .map(|root| root.parse())
+            .transpose()
+            .context("repositories with SHA-256 are not taken")?;
+        Ok(Self {
+            objects: trunk::objects(git)?,
+            root,
+        })
+    }
+
+    fn entry(&self, path: &str) -> Outcome<Option<(Mode, Oid)>> {
+        let mut at = self.root.map(|root| (Mode::Folder, root));
+        for name in path.split('/') {
+            let Some((Mode::Folder, folder)) = at else {
+                return Ok(None);
+            };
+            at = self
+                .objects
+                .tree(folder)?
+                .get(name.as_bytes())
+                .map(|entry| (entry.mode, entry.id));
+        }
+        Ok(at)
+    }
+
+    /// The bytes of a plain file.
+    pub fn file(&self, path: &str) -> Outcome<Option<Vec<u8>>> {
+        match self.entry(path)? {
+            Some((Mode::File | Mode::Executable, blob)) => {
+                Ok(Some(self.objects.blob(blob, MAX_LOCK)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn folders(&self, path: &str) -> Outcome<Vec<String>> {
+        let Some((Mode::Folder, folder)) = self.entry(path)? else {
+            return Ok(Vec::new());
+        };
+        let tree = self.objects.tree(folder)?;
+        let folders = tree.entries().filter(|entry| entry.mode == Mode::Folder);
+        Ok(folders
+            .map(|entry| String::from_utf8_lossy(entry.name).into_owned())
+            .collect())
+    }
+
+    /// The versions of a bundle, lowest first.
+    pub fn versions(&self, bundle: &str) -> Outcome<Vec<String>> {
+        let mut versions = self.folders(&format!("bundles/{bundle}"))?;
+        versions.sort_by_key(|text| (Version::parse(text).ok(), text.clone()));
+        Ok(versions)
+    }
+
+    fn lock(&self, folder: &str) -> Outcome<Option<Lock>> {
+        Ok(self
+            .file(&format!("{folder}/bundle.lock"))?
+            .and_then(|text| Lock::parse(&text).ok()))
+    }
+
+    fn signature(&self, folder: &str) -> Outcome<Option<Signature>> {
+        Ok(self
+            .file(&format!("{folder}/bundle.lock.sig"))?
+            .and_then(|armour| Signature::parse(&armour).ok()))
+    }
+
+    /// Every version of every bundle.
+    pub fn all(&self) -> Outcome<Vec<PublishedVersion>> {
+        let mut all = Vec::new();
+        for bundle in self.folders("bundles")? {
+            for version in self.versions(&bundle)? {
+                let folder = format!("bundles/{bundle}/{version}");
+                let (lock, signature) = (self.lock(&folder)?, self.signature(&folder)?);
+                all.push(PublishedVersion {
+                    bundle: bundle.clone(),
+                    version,
+                    lock,
+                    signature,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Refuses a version that is not there, and says which are.
+    pub fn need(&self, bundle: &Name, version: &Version) -> Outcome {
+        if self
+            .entry(&format!("bundles/{bundle}/{version}/bundle.lock"))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let there = self.versions(bundle.as_str())?;
+        let there = if there.is_empty() {
+            format!("no version of {bundle} is published")
+        } else {
+            format!("there are {}", there.join(", "))
+        };
+        let message = format!("{bundle} {version} is not published here; {there}");
+        Err(Failure::rule(&MISSING, message)
+            .hint("publish it with swarm-pack publish DIR, or name a version that is there"))
+    }
+}
+
 /// How a packed bundle stands to the versions on HEAD and in its past.
 pub fn standing(repository: &DeployRepository, packed: &Packed) -> Outcome<Standing> {
     let folder = format!("bundles/{}/{}", packed.bundle.name, packed.bundle.version);
-    let git = &repository.git;
-    if git.head()?.is_none() {
+    let head = Head::of(&repository.git)?;
+    if head.root.is_none() {
         return Ok(Standing::New);
     }
     let ours = packed.lock.digest();
-    if let Some(text) = git.file("HEAD", &format!("{folder}/bundle.lock"))? {
+    if let Some(text) = head.file(&format!("{folder}/bundle.lock"))? {
         let theirs = Digest::of(&text);
         if theirs != ours {
             return Ok(Standing::Other(theirs));
         }
-        let signature = git
-            .file("HEAD", &format!("{folder}/bundle.lock.sig"))?
-            .and_then(|armour| Signature::parse(&armour).ok());
+        let signature = head.signature(&folder)?;
         return Ok(
             signature.map_or(Standing::New, |signature| Standing::Equal {
                 key: signature.fingerprint(),
             }),
         );
     }
-    let once = first_lock(git, &folder)?;
+    let once = first_lock(&repository.git, &folder)?;
     Ok(once
         .filter(|once| *once != ours)
         .map_or(Standing::New, Standing::Other))
+}
+
+/// Every version that a bundle ever had on this branch, also those whose folder is gone.
+pub fn ever(git: &Git, bundle: &Name) -> Outcome<Vec<Version>> {
+    let folder = format!("bundles/{bundle}");
+    let log = git.ask([
+        "log",
+        "--first-parent",
+        "-m",
+        "--format=",
+        "--name-only",
+        "--diff-filter=A",
+        "HEAD",
+        "--",
+        &folder,
+    ])?;
+    let versions = log
+        .iter()
+        .flat_map(|log| log.lines())
+        .filter_map(|path| path.split('/').nth(2));
+    Ok(versions
+        .filter_map(|text| Version::parse(text).ok())
+        .collect())
 }
 
 /// The digest of the lock that this folder had when it was first brought, though the folder is gone since.
@@ -107,81 +247,6 @@ pub fn next(version: &Version) -> Version {
         next.patch += 1;
     }
     next
-}
-
-/// The versions of a bundle that HEAD has, lowest first.
-pub fn versions(git: &Git, bundle: &str) -> Outcome<Vec<String>> {
-    let names = git
-        .ask([
-            "ls-tree",
-            "--name-only",
-            "HEAD",
-            &format!("bundles/{bundle}/"),
-        ])?
-        .unwrap_or_default();
-    let mut versions: Vec<String> = names
-        .lines()
-        .filter_map(|line| line.rsplit('/').next())
-        .map(str::to_string)
-        .collect();
-    versions.sort_by_key(|text| (Version::parse(text).ok(), text.clone()));
-    Ok(versions)
-}
-
-/// Refuses a version that is not there, and says which are.
-pub fn need(git: &Git, bundle: &Name, version: &Version) -> Outcome {
-    if git
-        .file("HEAD", &format!("bundles/{bundle}/{version}/bundle.lock"))?
-        .is_some()
-    {
-        return Ok(());
-    }
-    let there = versions(git, bundle.as_str())?;
-    let there = if there.is_empty() {
-        format!("no version of {bundle} is published")
-    } else {
-        format!("there are {}", there.join(", "))
-    };
-    Err(Failure::rule(
-        &MISSING,
-        format!("{bundle} {version} is not published here; {there}"),
-    )
-    .hint("publish it with swarm-pack publish DIR, or name a version that is there"))
-}
-
-/// Every version that HEAD has, of one bundle or of all.
-pub fn all(git: &Git, bundle: Option<&str>) -> Outcome<Vec<PublishedVersion>> {
-    let bundles = if let Some(bundle) = bundle {
-        vec![bundle.to_string()]
-    } else {
-        let names = git
-            .ask(["ls-tree", "--name-only", "HEAD", "bundles/"])?
-            .unwrap_or_default();
-        names
-            .lines()
-            .filter_map(|line| line.rsplit('/').next())
-            .map(str::to_string)
-            .collect()
-    };
-    let mut all = Vec::new();
-    for bundle in bundles {
-        for version in versions(git, &bundle)? {
-            let folder = format!("bundles/{bundle}/{version}");
-            let lock = git
-                .file("HEAD", &format!("{folder}/bundle.lock"))?
-                .and_then(|text| Lock::parse(&text).ok());
-            let signature = git
-                .file("HEAD", &format!("{folder}/bundle.lock.sig"))?
-                .and_then(|armour| Signature::parse(&armour).ok());
-            all.push(PublishedVersion {
-                bundle: bundle.clone(),
-                version,
-                lock,
-                signature,
-            });
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -230,14 +230,13 @@ fn reference(
     wanted: &(Name, String),
 ) -> Outcome<Option<Refusal>> {
     let folder = format!("bundles/{}/{}", wanted.0, wanted.1);
-    let committed = repository.git.head()?.is_some()
-        && repository
-            .git
-            .file("HEAD", &format!("{folder}/bundle.lock"))?
-            .is_some();
-    match trusted {
-        Some(trusted) if committed => published(objects, verifier, trusted, wanted),
-        _ => standing(repository, &folder, wanted),
+    let refusal = match trusted {
+        Some(trusted) => published(objects, verifier, trusted, wanted)?,
+        None => return standing(repository, &folder, wanted),
+    };
+    match refusal {
+        Some(refusal) if refusal.rule == &rules::MISSING => standing(repository, &folder, wanted),
+        other => Ok(other),
     }
 }
 

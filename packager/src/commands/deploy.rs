@@ -32,7 +32,7 @@ pub fn run(
         .clone()
         .or_else(|| current.map(|manifest| manifest.bundle))
         .unwrap_or_else(|| name.clone());
-    published::need(&repository.git, &runs, version)?;
+    published::Head::of(&repository.git)?.need(&runs, version)?;
     let key = Key::find(key.key.as_deref(), &repository.git)?;
     let mut change = Change::default();
     workflow::set(

@@ -33,7 +33,7 @@ pub fn run(name: Option<&Name>, as_json: bool) -> Outcome {
     };
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for version in published::all(&repository.git, None)? {
+    for version in published::Head::of(&repository.git)?.all()? {
         let by = runs
             .remove(&(version.bundle.clone(), version.version.clone()))
             .unwrap_or_default();

@@ -16,7 +16,6 @@ use crate::{
     workflow,
 };
 use anyhow::Context;
-use semver::Version;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -273,10 +272,9 @@ fn raise(repository: &DeployRepository, dir: &Path) -> Outcome<Packed> {
     ) {
         return Ok(packed);
     }
-    let there = published::versions(&repository.git, packed.bundle.name.as_str())?;
-    let highest = there
-        .iter()
-        .filter_map(|text| Version::parse(text).ok())
+    let ever = published::ever(&repository.git, &packed.bundle.name)?;
+    let highest = ever
+        .into_iter()
         .chain([packed.bundle.version.clone()])
         .max();
     let next = published::next(&highest.unwrap_or_else(|| packed.bundle.version.clone()));

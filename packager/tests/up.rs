@@ -1,0 +1,153 @@
+//! `up` and the map: it ends when the boxes have it, or with the refusal. The map here answers what a test tells it to.
+
+mod world;
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+};
+use world::World;
+
+/// A map that knows one box, whose row for the workflow this is; ends with the test's process.
+fn map(row: impl Fn(usize) -> Option<Value> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let mut asked = 0;
+        for stream in listener.incoming().map_while(Result::ok) {
+            let _ = serve(stream, &row, &mut asked);
+        }
+    });
+    url
+}
+
+fn serve(
+    stream: TcpStream,
+    row: &impl Fn(usize) -> Option<Value>,
+    asked: &mut usize,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let (status, body) = if head.starts_with("GET /v1/boxes?") {
+            (
+                "200 OK",
+                json!({"items": [{"box": "lab-1", "state": "online", "labels": {}, "facts": {}, "commit": null, "trouble": null}], "next": null}),
+            )
+        } else {
+            *asked += 1;
+            match row(*asked) {
+                Some(row) => ("200 OK", json!({"workflow": "ramp", "boxes": [row]})),
+                None => (
+                    "404 Not Found",
+                    json!({"title": "no box has a workflow of this name"}),
+                ),
+            }
+        };
+        let body = body.to_string();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+    }
+}
+
+fn row(version: &str, state: &str, commit: &str) -> Value {
+    json!({
+        "box": "lab-1", "workflow": "ramp", "bundle": "ramp", "version": version, "digest": null, "mode": "daemon", "state": state,
+        "reason": "node is not installed", "rule": "S-RUN-02", "since": null, "pid": null, "instance": 0, "restarts": 0, "up_s": null,
+        "time_left_s": null, "last_exit": null, "memory_bytes": null, "cpu_s": null, "commit": commit, "by": null, "next": null
+    })
+}
+
+/// A repository where ramp was published already, so that the commit is known before `up` asks the map.
+fn ready() -> (World, String) {
+    let world = World::with_repository();
+    world.bundle("ramp", "ramp", "1.2.0");
+    world.pack("deploy", &["up", "../ramp", "--on", "all"]).ok();
+    let head = world
+        .git("deploy", &["rev-parse", "HEAD"])
+        .trim()
+        .to_string();
+    (world, head)
+}
+
+#[test]
+fn up_ends_when_the_box_has_it() {
+    let (world, head) = ready();
+    let url = map(move |asked| match asked {
+        1 => None,
+        2 => Some(row("1.2.0", "starting", &head)),
+        _ => Some(row("1.2.0", "running", &head)),
+    });
+    let said = world
+        .pack("deploy", &["up", "../ramp", "--map", &url, "--json"])
+        .ok();
+    assert_eq!(
+        said.json()["boxes"]["lab-1"]["state"],
+        "done",
+        "{}",
+        said.out
+    );
+    said.says("starting …").says("1.2.0 running");
+}
+
+#[test]
+fn up_ends_with_the_refusal_and_its_rule() {
+    let (world, head) = ready();
+    let url = map(move |_| Some(row("1.2.0", "refused", &head)));
+    world
+        .pack("deploy", &["up", "../ramp", "--map", &url])
+        .code(1)
+        .says("node is not installed [S-RUN-02]")
+        .says("1 of 1 boxes");
+}
+
+#[test]
+fn a_box_that_only_has_the_old_version_is_not_taken_for_done() {
+    let (world, head) = ready();
+    let url = map(move |_| Some(row("1.1.0", "running", &head)));
+    world
+        .pack(
+            "deploy",
+            &["up", "../ramp", "--map", &url, "--timeout", "1s"],
+        )
+        .code(1)
+        .says("do not have ramp yet");
+}
+
+#[test]
+fn a_map_that_does_not_answer_is_exit_code_5_and_the_push_stands() {
+    let (world, _) = ready();
+    world.write("ramp/main.sh", "echo more\n");
+    world.git("deploy", &["config", "swarm.map", "http://127.0.0.1:1"]);
+    world
+        .pack("deploy", &["up", "../ramp"])
+        .code(5)
+        .says("it is pushed");
+    assert!(
+        world
+            .git("deploy", &["log", "-1", "--format=%s"])
+            .contains("1.2.1")
+    );
+}
+
+#[test]
+fn a_remote_that_does_not_answer_is_exit_code_5_and_the_commit_stands() {
+    let (world, head) = ready();
+    world.git("deploy", &["remote", "add", "origin", "/nowhere/hub.git"]);
+    world.write("ramp/main.sh", "echo more\n");
+    world
+        .pack("deploy", &["up", "../ramp"])
+        .code(5)
+        .says("git push");
+    assert_eq!(world.git("deploy", &["rev-parse", "HEAD~1"]).trim(), head);
+}
