@@ -200,7 +200,7 @@ mod tests {
         assert!(ours.expiry(&nonce, now).is_none());
         let own = ours.make(now).expect("random bytes");
         let (text, mac) = own.rsplit_once('.').expect("two parts");
-        let later = format!("{}9.{mac}", text);
+        let later = format!("{text}9.{mac}");
         for wrong in [
             later.as_str(),
             "",

@@ -50,6 +50,7 @@ pub struct Mirror {
 }
 
 /// map.toml as it is written.
+#[allow(clippy::struct_field_names, reason = "named as the keys are")]
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {

@@ -258,7 +258,7 @@ fn a_report_that_is_nonsense_is_refused_and_changes_nothing() {
         b"null",
         b"\xff\xfe",
         b"[]",
-        &[b'['; 200_000],
+        "[".repeat(200_000).as_bytes(),
     ] {
         map.request(
             "POST",

@@ -4,7 +4,7 @@ use crate::http::{auth::Access, routes::routes};
 use axum::Json;
 use serde_json::{Map, Value, json};
 
-/// OpenAPI 3.1 of every route. Pure.
+/// `OpenAPI` 3.1 of every route. Pure.
 pub async fn openapi() -> Json<Value> {
     let mut paths = Map::new();
     for route in routes() {

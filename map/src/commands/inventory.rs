@@ -15,20 +15,23 @@ use serde_json::{Map, Value, json};
 pub fn run(store: &str, host: Option<&str>) -> Result<()> {
     let db = schema::open(&sqlite(store)?)?;
     let reports = reports::load(&db, Timestamp::now())?;
-    let out = match host {
-        Some(host) => reports
+    let out = if let Some(host) = host {
+        reports
             .boxes
             .get(host)
-            .map_or_else(|| json!({}), |record| variables(record)),
-        None => {
-            let hosts: Vec<_> = reports.boxes.keys().map(|name| name.as_str()).collect();
-            let vars: Map<String, Value> = reports
-                .boxes
-                .values()
-                .map(|record| (record.name.to_string(), variables(record)))
-                .collect();
-            json!({ "_meta": { "hostvars": vars }, "all": { "children": ["swarm"] }, "swarm": { "hosts": hosts } })
-        }
+            .map_or_else(|| json!({}), |record| variables(record))
+    } else {
+        let hosts: Vec<_> = reports
+            .boxes
+            .keys()
+            .map(swarm_manifests::name::Name::as_str)
+            .collect();
+        let vars: Map<String, Value> = reports
+            .boxes
+            .values()
+            .map(|record| (record.name.to_string(), variables(record)))
+            .collect();
+        json!({ "_meta": { "hostvars": vars }, "all": { "children": ["swarm"] }, "swarm": { "hosts": hosts } })
     };
     println!("{}", serde_json::to_string_pretty(&out)?);
     Ok(())

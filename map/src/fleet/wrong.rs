@@ -110,7 +110,7 @@ fn of_box(view: &BoxView) -> Vec<Wrong> {
         BoxState::Late => found.push(plain(Kind::Late, "two heartbeats are missing".into())),
         // Why it does not follow is said by its trouble, where it has one.
         BoxState::Stale if view.trouble.is_none() => {
-            found.push(plain(Kind::Stale, "behind the git repository".into()))
+            found.push(plain(Kind::Stale, "behind the git repository".into()));
         }
         BoxState::Stale | BoxState::Online | BoxState::Pending => {}
     }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use swarm_manifests::name::Name;
 
 /// What a route asks of its caller.
@@ -34,7 +34,7 @@ pub struct Speaker(pub Name);
 /// The guard of all routes: lets through who may, with what was found out about them.
 pub async fn guard(
     State((app, access)): State<(App, Access)>,
-    path: Option<Path<HashMap<String, String>>>,
+    path: Option<Path<BTreeMap<String, String>>>,
     mut request: Request,
     next: Next,
 ) -> Response {

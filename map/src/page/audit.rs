@@ -40,8 +40,8 @@ fn line(entry: &Entry, now: Timestamp) -> Markup {
                 @if let Some(commit) = &event.commit { " " (words::commit(Some(commit))) }
                 @if let Some(exit) = &event.exit { " " span.quiet { (rows::exit_text(exit)) } }
                 @if let Some(rule) = &event.rule { " " code.rule { (shown(rule)) } }
-                @if let Some(reason) = &event.reason { span.why { (shown(reason)) } }
                 @if entry.body.source == Source::Map { " " span.quiet { "(this map)" } }
+                @if let Some(reason) = &event.reason { span.why { (shown(reason)) } }
             }
         }
     }

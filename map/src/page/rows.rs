@@ -63,9 +63,10 @@ fn line(row: &Row, first: Column) -> Markup {
 
 fn up(seconds: Option<f64>) -> Markup {
     #[allow(clippy::cast_possible_truncation, reason = "whole seconds are shown")]
-    match seconds {
-        Some(seconds) => html! { (words::span(seconds as i64)) },
-        None => html! { span.quiet { "–" } },
+    if let Some(seconds) = seconds {
+        html! { (words::span(seconds as i64)) }
+    } else {
+        html! { span.quiet { "–" } }
     }
 }
 

@@ -58,9 +58,10 @@ pub fn commit(id: Option<&String>) -> Markup {
 
 /// Text, or a dash.
 pub fn or_dash(text: Option<&String>) -> Markup {
-    match text {
-        Some(text) => html! { (shown(text)) },
-        None => html! { span.quiet { "–" } },
+    if let Some(text) = text {
+        html! { (shown(text)) }
+    } else {
+        html! { span.quiet { "–" } }
     }
 }
 
@@ -82,8 +83,9 @@ pub fn state(state: &str) -> Markup {
 
 /// A link to a box or a workflow; only what is a name becomes an address.
 pub fn link(kind: &str, name: &str) -> Markup {
-    match swarm_manifests::name::Name::new(name) {
-        Ok(name) => html! { a href={ "/?" (kind) "=" (name) } { (name) } },
-        Err(_) => html! { (shown(name)) },
+    if let Ok(name) = swarm_manifests::name::Name::new(name) {
+        html! { a href={ "/?" (kind) "=" (name) } { (name) } }
+    } else {
+        html! { (shown(name)) }
     }
 }

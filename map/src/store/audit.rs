@@ -1,7 +1,7 @@
 //! The audit: rows that are chained by hashes, so that nobody changes, removes or reorders one unnoticed.
 //! Touches the database it is given.
 //!
-//! A row's hash covers its number, the hash before it and its body; the columns that filters use are computed by SQLite
+//! A row's hash covers its number, the hash before it and its body; the columns that filters use are computed by `SQLite`
 //! from that body, so there is nothing beside it that could lie. What a chain cannot show is a database that was written
 //! anew from its first row: compare the head that `audit verify` prints with one noted earlier.
 

@@ -55,6 +55,9 @@ pub struct Ledger {
 
 type Question = Box<dyn FnOnce(&mut Ledger) + Send>;
 
+/// What [`Store::open`] gives: the way to ask, the records to watch, the thread to wait for at the end.
+pub type Opened = (Store, watch::Receiver<Arc<Reports>>, JoinHandle<()>);
+
 /// A way to ask the store.
 #[derive(Clone)]
 pub struct Store {
@@ -63,11 +66,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the database and starts its thread. A box that was silent for `gap` begins a new contact.
-    pub fn open(
-        path: &Path,
-        gap: SignedDuration,
-        feed: Feed,
-    ) -> Result<(Self, watch::Receiver<Arc<Reports>>, JoinHandle<()>), StoreError> {
+    pub fn open(path: &Path, gap: SignedDuration, feed: Feed) -> Result<Opened, StoreError> {
         let db = schema::open_or_create(path)?;
         let reports = Arc::new(reports::load(&db, Timestamp::now())?);
         let (published, watching) = watch::channel(Arc::clone(&reports));

@@ -1,4 +1,4 @@
-//! The tables of the map's database, and how it is opened. Touches one SQLite file.
+//! The tables of the map's database, and how it is opened. Touches one `SQLite` file.
 
 use super::StoreError;
 use rusqlite::{Connection, ErrorCode};
@@ -102,7 +102,7 @@ fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Switches to write-ahead logging. SQLite does not wait by itself where two processes open a new database at the same
+/// Switches to write-ahead logging. `SQLite` does not wait by itself where two processes open a new database at the same
 /// moment (`swarm-map serve` and `swarm-map token`): one of them is told "busy" at once.
 fn write_ahead(db: &Connection) -> Result<(), StoreError> {
     let begin = Instant::now();

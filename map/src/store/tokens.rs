@@ -102,13 +102,12 @@ pub fn redeem(
         )
         .optional()?;
     let may_replace = match found {
-        None => return Ok(Redeemed::NoSuchToken),
         Some((_, Some(used_by)))
             if used_by == fingerprint && held.as_deref() == Some(&*fingerprint) =>
         {
             return Ok(Redeemed::Already);
         }
-        Some((_, Some(_))) => return Ok(Redeemed::NoSuchToken),
+        None | Some((_, Some(_))) => return Ok(Redeemed::NoSuchToken),
         Some((may_replace, None)) => may_replace,
     };
     if held.as_ref().is_some_and(|held| *held != fingerprint) && !may_replace {
