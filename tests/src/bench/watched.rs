@@ -1,0 +1,174 @@
+//! The processes of a box as `/proc` shows them: who they are, what they cost. Reads `/proc` and their clocks.
+
+use crate::{process::until, world::swarm_program};
+use anyhow::{Context, Result, bail, ensure};
+use nix::{
+    time::{ClockId, clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the programs' stamps.
+pub fn monotonic() -> Result<i64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    Ok(now.tv_sec() * 1_000_000_000 + now.tv_nsec())
+}
+
+/// Supervisor and agent of a box.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Roles {
+    pub supervisor: u32,
+    pub agent: u32,
+}
+
+impl Roles {
+    /// Finds the agent below the supervisor; an error where they are not two processes of one program.
+    pub fn find(supervisor: u32) -> Result<Self> {
+        let agent = until("the agent's process showing in /proc", || {
+            child_in_role(supervisor, "agent")
+        })?;
+        let program = swarm_program("swarm-agent").canonicalize()?;
+        for pid in [supervisor, agent] {
+            ensure!(
+                executable(pid).as_ref() == Some(&program),
+                "process {pid} is not {}",
+                program.display()
+            );
+        }
+        Ok(Self { supervisor, agent })
+    }
+}
+
+/// Looks for indexers below an agent without pause, until it is asked.
+#[derive(Debug)]
+pub struct IndexerWatch {
+    seen: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl IndexerWatch {
+    /// Begins.
+    pub fn begin(agent: u32) -> Self {
+        let (seen, stop) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let thread = std::thread::spawn({
+            let (seen, stop) = (seen.clone(), stop.clone());
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if indexer_below(agent) {
+                        seen.store(true, Ordering::Relaxed);
+                    }
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+        });
+        Self { seen, stop, thread }
+    }
+
+    /// Ends; an error where no indexer was a process of its own during the fetches meanwhile.
+    pub fn end(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.thread.join().is_err() {
+            bail!("the watch over /proc panicked");
+        }
+        ensure!(
+            self.seen.load(Ordering::Relaxed),
+            "/proc showed no indexer as a process of its own during the fetches"
+        );
+        Ok(())
+    }
+}
+
+/// Whether an indexer is there now.
+pub fn indexer_below(agent: u32) -> bool {
+    child_in_role(agent, "indexer").is_some()
+}
+
+fn child_in_role(parent: u32, role: &str) -> Option<u32> {
+    let wanted = format!("SWARM_ROLE={role}");
+    children(parent).into_iter().find(|pid| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == wanted.as_bytes())
+        }) && executable(*pid) == executable(parent)
+    })
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+fn executable(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// Milliseconds of CPU that a process has used so far, all its threads together, also those that have ended.
+pub fn cpu(pid: u32) -> Result<f64> {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?;
+    let used = clock_gettime(clock)?;
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "nanoseconds of a process of minutes"
+    )]
+    let nanoseconds = (used.tv_sec() * 1_000_000_000 + used.tv_nsec()) as f64;
+    Ok(nanoseconds / 1e6)
+}
+
+/// Milliseconds of CPU of its children that have ended; the kernel counts them in steps of 10.
+pub fn cpu_of_children(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after = stat.rsplit_once(')').context("a stat line")?.1;
+    let mut fields = after.split_whitespace().skip(13);
+    let mut next = || -> Result<f64> { Ok(fields.next().context("a stat field")?.parse()?) };
+    Ok((next()? + next()?) * 10.0)
+}
+
+/// Megabytes (10^6) of a process.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Memory {
+    pub resident: f64,
+    /// Its share: what several processes have in common is divided among them.
+    pub proportional: f64,
+}
+
+/// What a process holds now.
+pub fn memory(pid: u32) -> Result<Memory> {
+    let field = |file: &str, name: &str| -> Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+            .with_context(|| format!("/proc/{pid}/{file} has no {name}"))?;
+        Ok(value.parse::<f64>()? * 1024.0 / 1e6)
+    };
+    Ok(Memory {
+        resident: field("status", "VmRSS:")?,
+        proportional: field("smaps_rollup", "Pss:")?,
+    })
+}
