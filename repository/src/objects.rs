@@ -8,7 +8,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use swarm_manifests::id::Oid;
+use swarm_manifests::{
+    id::Oid,
+    rules::{Rule, remote::OBJECT_FORMAT},
+};
 
 /// The largest commit that is read, in bytes.
 pub const MAX_COMMIT: u64 = 1 << 20;
@@ -42,13 +45,23 @@ pub enum ObjectError {
     #[error("{0} is no git repository")]
     NoRepository(PathBuf),
     #[error(
-        "{0} is a SHA-256 repository, which is not built yet; make one with git init --object-format=sha1 [S-GIT-09]"
+        "{0} is a SHA-256 repository, which is not built yet; make one with git init --object-format=sha1"
     )]
     Sha256(PathBuf),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error("git: {0}")]
     Git(#[from] git2::Error),
+}
+
+impl ObjectError {
+    /// The rule that it breaks, where it breaks one.
+    pub fn rule(&self) -> Option<&'static Rule> {
+        match self {
+            Self::Sha256(_) => Some(&OBJECT_FORMAT),
+            _ => None,
+        }
+    }
 }
 
 /// What kind of object an id names.
