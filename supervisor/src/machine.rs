@@ -21,10 +21,16 @@ mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "dice and short times fit; events are used up as in life"
+)]
 mod simulation;
 mod state;
-#[cfg(test)]
-mod tests;
+mod stop;
+
+mod wellness;
 
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;

@@ -223,6 +223,10 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way to a socket"
+)]
 pub enum Response {
     Rows(Vec<Row>),
     Log(LogLine),

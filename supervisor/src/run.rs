@@ -8,10 +8,13 @@ mod acts;
 mod adopt;
 mod agent;
 mod answers;
+mod copies;
+mod feeds;
 mod given;
 mod install;
 mod jobs;
 mod output;
+mod place;
 mod probing;
 mod removed;
 mod room;
@@ -192,7 +195,7 @@ impl Supervisor {
             Source::Client(id) => self.client_ready(id),
             Source::Exit(workflow, instance) => self.main_ended(&workflow, instance),
             Source::Output(workflow, instance, stream) => {
-                self.read_output(&workflow, instance, stream)
+                self.read_output(&workflow, instance, stream);
             }
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
             Source::Job(id) => self.job_ready(id),

@@ -1,3 +1,5 @@
+//! What a reader of the journal may rely on: it is whole, chained, in order, and survives a crash in the middle of a record.
+
 use super::*;
 
 fn event(action: &str) -> Event {

@@ -38,7 +38,7 @@ pub fn blocked(streak: u32, dice: u32) -> Duration {
 }
 
 fn jitter(wait: Duration, dice: u32) -> Duration {
-    wait - wait / 4 * (dice % 1000) / 1000
+    wait.saturating_sub(wait / 4 * (dice % 1000) / 1000)
 }
 
 #[cfg(test)]

@@ -6,22 +6,10 @@ use super::{
 };
 use crate::{protocol::RunSpec, time::BootTime};
 use std::time::Duration;
-use swarm_manifests::{
-    bundle::Probe,
-    manifest::{Mode, OnLimit},
-    rules,
-    status::LastExit,
-    units::format_duration,
-};
+use swarm_manifests::{manifest::Mode, rules, status::LastExit};
 
-/// How often a killed tree that is still there is killed again.
-const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// The least wait after a program that could not even be executed.
 const FAILED_START: Duration = Duration::from_millis(100);
-/// Between two looks whether a program is ready.
-const READY_EVERY: Duration = Duration::from_millis(100);
-/// A probe that did not answer for so long counts as lost; it is tried again.
-const PROBE_LOST: Duration = Duration::from_secs(30);
 
 impl Turn {
     /// Something happened to a process; news of an earlier run is dropped.
@@ -38,7 +26,7 @@ impl Turn {
         match change {
             Change::Started(process) => self.started(at, process),
             Change::StartFailed(trouble, passing) => self.start_failed(at, trouble, passing),
-            Change::Exited(exit) => self.exited(at, exit),
+            Change::Exited(exit) => self.exited(at, &exit),
             Change::TreeGone => self.tree_gone(at),
             Change::Ready => self.ready(at),
             Change::Probed(result) => self.probed(at, result),
@@ -160,16 +148,16 @@ impl Turn {
         self.enter(at, Phase::Backoff { until: boot + wait });
     }
 
-    fn exited(&mut self, at: usize, exit: LastExit) {
+    fn exited(&mut self, at: usize, exit: &LastExit) {
         self.state.instances[at].last_exit = Some(exit.clone());
         match self.state.instances[at].phase.clone() {
             Phase::Alive(alive) => {
-                self.journal_exit(at, &exit, None);
+                self.journal_exit(at, exit, None);
                 self.count_run(at, alive.started);
-                let Some(then) = self.spec().map(|spec| after_exit(spec.mode, &exit)) else {
+                let Some(then) = self.spec().map(|spec| after_exit(spec.mode, exit)) else {
                     return;
                 };
-                self.state.instances[at].reason = Some(in_words(&exit));
+                self.state.instances[at].reason = Some(in_words(exit));
                 self.clear(at, then);
             }
             Phase::Stopping {
@@ -179,7 +167,7 @@ impl Turn {
                 until,
                 then,
             } => {
-                self.journal_exit(at, &exit, self.state.instances[at].reason.clone());
+                self.journal_exit(at, exit, self.state.instances[at].reason.clone());
                 self.count_run(at, started);
                 self.state.instances[at].phase = Phase::Stopping {
                     process: None,
@@ -235,254 +223,6 @@ impl Turn {
                 self.enter(at, phase);
             }
         }
-    }
-
-    /// Asks every instance to go, whatever it does.
-    pub(super) fn stop_all(&mut self, next: Then) {
-        for at in 0..self.state.instances.len() {
-            match &mut self.state.instances[at].phase {
-                Phase::Alive(_) => {
-                    let reason = if next == Then::Leave {
-                        "it gives way"
-                    } else {
-                        "killed"
-                    };
-                    self.stop(at, next, reason.into());
-                }
-                Phase::Starting => self.clear(at, next),
-                Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => *then = next,
-                _ => self.follow(at, next),
-            }
-        }
-    }
-
-    /// Begins to stop a living process: its stop command or its signal first.
-    pub(super) fn stop(&mut self, at: usize, then: Then, reason: String) {
-        let Phase::Alive(alive) = self.state.instances[at].phase.clone() else {
-            return;
-        };
-        let Some(stop) = self.spec().map(|spec| spec.stop.clone()) else {
-            return;
-        };
-        let mut record = self.record_at(at, "stop");
-        record.reason = Some(reason.clone());
-        self.journal(record, Sync::Soon);
-        self.state.instances[at].reason = Some(reason);
-        if stop.command.is_none() {
-            return self.send_signal(at, Some(alive.process), alive.started, then);
-        }
-        let until = self.now.boot + stop.grace;
-        self.enter(
-            at,
-            Phase::Stopping {
-                process: Some(alive.process),
-                started: alive.started,
-                step: StopStep::Command,
-                until,
-                then,
-            },
-        );
-        let instance = &self.state.instances[at];
-        self.effects.push(Effect::StopCommand {
-            instance: instance.number,
-            run: instance.run,
-        });
-    }
-
-    pub(super) fn send_signal(
-        &mut self,
-        at: usize,
-        process: Option<Process>,
-        started: BootTime,
-        then: Then,
-    ) {
-        let grace = self.spec().map_or(Duration::ZERO, |spec| spec.stop.grace);
-        let until = self.now.boot + grace;
-        self.enter(
-            at,
-            Phase::Stopping {
-                process,
-                started,
-                step: StopStep::Signal,
-                until,
-                then,
-            },
-        );
-        let instance = &self.state.instances[at];
-        self.effects.push(Effect::Signal {
-            instance: instance.number,
-            run: instance.run,
-        });
-    }
-
-    /// Kills the whole tree, and looks after it until it is gone.
-    pub(super) fn clear(&mut self, at: usize, then: Then) {
-        let again = self.now.boot + KILL_AGAIN;
-        if let Phase::Clearing { .. } = self.state.instances[at].phase {
-            self.state.instances[at].phase = Phase::Clearing { again, then };
-        } else {
-            self.enter(at, Phase::Clearing { again, then });
-        }
-        let instance = &self.state.instances[at];
-        self.effects.push(Effect::KillTree {
-            instance: instance.number,
-            run: instance.run,
-        });
-    }
-
-    fn stop_command_done(&mut self, at: usize, well: bool) {
-        if let Phase::Stopping {
-            step: StopStep::Command,
-            process,
-            started,
-            then,
-            ..
-        } = self.state.instances[at].phase
-            && !well
-        {
-            self.send_signal(at, process, started, then);
-        }
-    }
-
-    fn tick_alive(&mut self, at: usize, alive: &Alive) {
-        let now = self.now.boot;
-        let Some(spec) = self.spec() else { return };
-        if let Some(limit) = spec
-            .time_limit
-            .filter(|limit| alive.started + *limit <= now)
-        {
-            return self.expire(at, limit);
-        }
-        if let Some(ready) = spec
-            .ready
-            .clone()
-            .filter(|_| alive.ready == Readiness::Awaited)
-        {
-            match ready.probe {
-                Probe::After(long) if alive.started + long <= now => return self.ready(at),
-                Probe::After(_) => {}
-                _ if alive.started + ready.timeout <= now => {
-                    let reason = format!("not ready within {}", format_duration(ready.timeout));
-                    return self.give_up(at, reason, rules::run::NOT_READY.id);
-                }
-                _ => {}
-            }
-        }
-        if alive.probe.is_some_and(|due| due <= now) {
-            let lost = now + PROBE_LOST;
-            if let Phase::Alive(alive) = &mut self.state.instances[at].phase {
-                alive.probe = Some(lost);
-            }
-            let instance = &self.state.instances[at];
-            self.effects.push(Effect::Probe {
-                instance: instance.number,
-                run: instance.run,
-            });
-        }
-    }
-
-    fn expire(&mut self, at: usize, limit: Duration) {
-        let again = self
-            .spec()
-            .is_some_and(|spec| spec.on_limit == OnLimit::Restart && spec.mode != Mode::Once);
-        let reason = format!("its time limit of {} is over", format_duration(limit));
-        let mut record = self.record_at(at, "expire");
-        record.reason = Some(reason.clone());
-        self.journal(record, Sync::Soon);
-        self.stop(
-            at,
-            if again {
-                Then::Again
-            } else {
-                Then::End(Ended::Expired)
-            },
-            reason,
-        );
-    }
-
-    /// A process that lives and is of no use: it is stopped and counts as failed.
-    fn give_up(&mut self, at: usize, reason: String, rule: &str) {
-        let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
-        self.stop(
-            at,
-            if once {
-                Then::End(Ended::Failed)
-            } else {
-                Then::Again
-            },
-            reason,
-        );
-        self.state.instances[at].rule = Some(rule.into());
-    }
-
-    fn ready(&mut self, at: usize) {
-        let probe = self.next_probe(Readiness::Ready);
-        let Phase::Alive(alive) = &mut self.state.instances[at].phase else {
-            return;
-        };
-        if alive.ready == Readiness::Awaited {
-            let ready = Alive {
-                ready: Readiness::Ready,
-                failures: 0,
-                probe,
-                ..alive.clone()
-            };
-            let record = self.record_at(at, "ready");
-            self.journal(record, Sync::Soon);
-            self.enter(at, Phase::Alive(ready));
-        }
-    }
-
-    fn probed(&mut self, at: usize, result: Result<(), String>) {
-        let Phase::Alive(alive) = &self.state.instances[at].phase else {
-            return;
-        };
-        let awaited = alive.ready == Readiness::Awaited;
-        let next = self.next_probe(alive.ready);
-        let failures = if result.is_ok() {
-            0
-        } else {
-            alive.failures.saturating_add(1)
-        };
-        if awaited && result.is_ok() {
-            return self.ready(at);
-        }
-        if let Phase::Alive(alive) = &mut self.state.instances[at].phase {
-            alive.failures = failures;
-            alive.probe = next;
-        }
-        let allowed = self
-            .spec()
-            .and_then(|spec| spec.health.as_ref())
-            .map_or(u32::MAX, |health| health.failures);
-        if let Err(reason) = result
-            && !awaited
-            && failures >= allowed
-        {
-            let reason = format!("{failures} health probes in a row failed: {reason}");
-            let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
-            self.stop(
-                at,
-                if once {
-                    Then::End(Ended::Failed)
-                } else {
-                    Then::Again
-                },
-                reason,
-            );
-        }
-    }
-
-    fn next_probe(&self, ready: Readiness) -> Option<BootTime> {
-        let spec = self.spec()?;
-        if ready == Readiness::Awaited {
-            let asked = matches!(
-                spec.ready.as_ref()?.probe,
-                Probe::Tcp(_) | Probe::Http(_) | Probe::Exec(_)
-            );
-            return asked.then(|| self.now.boot + READY_EVERY);
-        }
-        Some(self.now.boot + spec.health.as_ref()?.every)
     }
 
     fn journal_exit(&mut self, at: usize, exit: &LastExit, reason: Option<String>) {

@@ -21,7 +21,7 @@ impl Turn {
                 Some(Survivor::Rebooted) => self.rebooted(at),
                 Some(Survivor::Alive(process)) => self.found_alive(at, *process),
                 Some(Survivor::Gone(exit, leftovers)) => {
-                    self.found_gone(at, exit.clone(), *leftovers)
+                    self.found_gone(at, exit.clone(), *leftovers);
                 }
                 None => self.found_gone(at, LastExit::Unseen { seen: false }, true),
             }

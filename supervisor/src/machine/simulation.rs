@@ -285,7 +285,7 @@ impl World {
                     );
                 }
                 Effect::Spawn { .. } => {
-                    assert!(journalled, "seed {seed}: a start before its record")
+                    assert!(journalled, "seed {seed}: a start before its record");
                 }
                 _ => {}
             }

@@ -3,12 +3,14 @@
 //! Nothing here allocates, locks or panics: the memory is a copy of a process that may have had other threads. Everything that can be
 //! made before is in [`Prepared`]. The order matters: any other fails or, worse, leaves root.
 
+mod namespaces;
+mod privileges;
+
 use libc::{c_char, c_int, c_long};
-use std::{
-    ffi::{CStr, CString},
-    os::fd::RawFd,
-    ptr,
-};
+pub use namespaces::{Mounts, Op};
+use namespaces::{private_mounts, private_network};
+use privileges::{filters, privileges};
+use std::{ffi::CString, os::fd::RawFd, ptr};
 
 /// What a child does before its program, as far as there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,38 +36,6 @@ pub enum Step {
     Seccomp,
     Workdir,
     Execute,
-}
-
-/// A mount, as the kernel takes it.
-#[derive(Debug)]
-pub enum Op {
-    Cover {
-        at: CString,
-        options: CString,
-    },
-    Folder {
-        at: CString,
-    },
-    File {
-        at: CString,
-    },
-    Bind {
-        at: CString,
-        tree: usize,
-        writable: bool,
-    },
-}
-
-impl Op {
-    /// Where it is done.
-    pub fn at(&self) -> &CString {
-        match self {
-            Self::Cover { at, .. }
-            | Self::Folder { at }
-            | Self::File { at }
-            | Self::Bind { at, .. } => at,
-        }
-    }
 }
 
 /// Everything that the child needs, made before it.
@@ -94,16 +64,6 @@ pub struct Prepared {
     pub ids: Option<(u32, u32, Vec<u32>)>,
     pub landlock: Option<(RawFd, u64, Vec<CString>)>,
     pub seccomp: Option<libc::sock_fprog>,
-}
-
-/// The mount namespace: what to open before anything is covered, and then what to do.
-#[derive(Debug)]
-pub struct Mounts {
-    pub read_only_root: bool,
-    /// Opened first, as detached copies, into `trees`.
-    pub sources: Vec<CString>,
-    pub trees: Vec<RawFd>,
-    pub ops: Vec<Op>,
 }
 
 /// A report of eight bytes: the step, an index that says which, and the error number.
@@ -168,158 +128,6 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
     )?;
     filters(prepared)?;
     execute(prepared)
-}
-
-fn private_mounts(mounts: &mut Mounts) -> Done {
-    check(
-        // SAFETY: unshare(2) takes flags.
-        unsafe { libc::unshare(libc::CLONE_NEWNS) }.into(),
-        Step::MountNamespace,
-    )?;
-    // One call for the whole tree: nothing that is mounted here is seen outside; and all is read-only that is not bound writable below.
-    let protect = if mounts.read_only_root {
-        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID
-    } else {
-        0
-    };
-    set_attributes(
-        libc::AT_FDCWD,
-        c"/",
-        libc::AT_RECURSIVE,
-        protect,
-        0,
-        libc::MS_PRIVATE,
-    )
-    .map_err(|errno| Failure {
-        step: Step::MountNamespace,
-        which: 0,
-        errno,
-    })?;
-    for (which, source) in mounts.sources.iter().enumerate() {
-        let flags =
-            libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE.cast_unsigned();
-        // SAFETY: open_tree(2) with a C string of ours.
-        let tree =
-            unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, source.as_ptr(), flags) };
-        mounts.trees[which] =
-            check(tree, Step::OpenPath).map_err(|failure| Failure { which, ..failure })?;
-    }
-    for (which, op) in mounts.ops.iter().enumerate() {
-        mount(op, &mounts.trees).map_err(|failure| Failure { which, ..failure })?;
-    }
-    Ok(())
-}
-
-fn mount(op: &Op, trees: &[RawFd]) -> Done {
-    match op {
-        Op::Cover { at, options } => {
-            let flags = libc::MS_NOSUID | libc::MS_NODEV;
-            let name = c"tmpfs".as_ptr();
-            // SAFETY: mount(2) with C strings of ours.
-            let done =
-                unsafe { libc::mount(name, at.as_ptr(), name, flags, options.as_ptr().cast()) };
-            check(done.into(), Step::Cover).map(drop)
-        }
-        Op::Folder { at } => {
-            check(
-                // SAFETY: a C string of ours.
-                unsafe { libc::mkdir(at.as_ptr(), 0o755) }.into(),
-                Step::Folder,
-            )
-            .map(drop)
-        }
-        Op::File { at } => {
-            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-            check(
-                // SAFETY: a C string of ours; the descriptor is closed by execve.
-                unsafe { libc::open(at.as_ptr(), flags, 0o644) }.into(),
-                Step::Folder,
-            )
-            .map(drop)
-        }
-        Op::Bind { at, tree, writable } => {
-            let safe = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-            let (set, clear) = if *writable {
-                (safe, libc::MOUNT_ATTR_RDONLY)
-            } else {
-                (safe | libc::MOUNT_ATTR_RDONLY, 0)
-            };
-            let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-            let tree = trees[*tree];
-            set_attributes(tree, c"", flags, set, clear, 0).map_err(|errno| Failure {
-                step: Step::Bind,
-                which: 0,
-                errno,
-            })?;
-            // SAFETY: move_mount(2) with an open descriptor and a C string of ours.
-            let done = unsafe {
-                libc::syscall(
-                    libc::SYS_move_mount,
-                    tree,
-                    c"".as_ptr(),
-                    libc::AT_FDCWD,
-                    at.as_ptr(),
-                    libc::MOVE_MOUNT_F_EMPTY_PATH,
-                )
-            };
-            check(done, Step::Bind).map(drop)
-        }
-    }
-}
-
-fn set_attributes(
-    at: RawFd,
-    path: &CStr,
-    flags: c_int,
-    set: u64,
-    clear: u64,
-    propagation: u64,
-) -> Result<(), c_int> {
-    let attributes = libc::mount_attr {
-        attr_set: set,
-        attr_clr: clear,
-        propagation,
-        userns_fd: 0,
-    };
-    let size = size_of::<libc::mount_attr>();
-    // SAFETY: mount_setattr(2) reads `size` bytes of `attributes`, which outlives the call.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            at,
-            path.as_ptr(),
-            flags,
-            &raw const attributes,
-            size,
-        )
-    };
-    if done == 0 { Ok(()) } else { Err(errno()) }
-}
-
-/// A network of its own with nothing in it but a loopback that works.
-fn private_network() -> Done {
-    const UP: libc::c_short = 0x1 | 0x40; // IFF_UP | IFF_RUNNING
-    check(
-        // SAFETY: unshare(2) takes flags.
-        unsafe { libc::unshare(libc::CLONE_NEWNET) }.into(),
-        Step::Network,
-    )?;
-    let socket = check(
-        // SAFETY: socket(2) takes integers; the descriptor is closed by execve.
-        unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }.into(),
-        Step::Loopback,
-    )?;
-    // SAFETY: ifreq is plain bytes, for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l'.cast_signed() as c_char;
-    request.ifr_name[1] = b'o'.cast_signed() as c_char;
-    request.ifr_ifru.ifru_flags = UP;
-    check(
-        // SAFETY: SIOCSIFFLAGS reads one ifreq.
-        unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request) }.into(),
-        Step::Loopback,
-    )
-    .map(drop)
 }
 
 fn resources(prepared: &Prepared) -> Done {
@@ -400,120 +208,6 @@ fn signals() {
             SET,
         )
     };
-}
-
-fn privileges(prepared: &Prepared) -> Done {
-    if prepared.drop_capabilities {
-        // EINVAL: one more than this kernel has.
-        while_ok(
-            // SAFETY: prctl(2) with integers.
-            |number| unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) }.into(),
-            Step::Capabilities,
-        )?;
-    }
-    if let Some((uid, gid, groups)) = &prepared.ids {
-        // The system calls themselves: the C library's functions would call together threads that are not here.
-        check(
-            // SAFETY: setgroups(2) reads as many ids as it is told.
-            unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) },
-            Step::User,
-        )?;
-        check(
-            // SAFETY: setresgid(2) takes integers.
-            unsafe { libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) },
-            Step::User,
-        )?;
-        check(
-            // SAFETY: setresuid(2) takes integers.
-            unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) },
-            Step::User,
-        )?;
-    }
-    drop_capabilities()?;
-    check(
-        // SAFETY: prctl(2) with integers.
-        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into(),
-        Step::NoNewPrivileges,
-    )
-    .map(drop)
-}
-
-fn while_ok(call: impl Fn(c_long) -> c_long, step: Step) -> Done {
-    for number in 0..64 {
-        match check(call(number), step) {
-            Ok(_) => {}
-            Err(failure) if failure.errno == libc::EINVAL && number > 0 => break,
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(())
-}
-
-/// Permitted, effective and inheritable: none. The ambient ones go with them.
-fn drop_capabilities() -> Done {
-    const VERSION_3: u32 = 0x2008_0522; // _LINUX_CAPABILITY_VERSION_3
-    let head: [u32; 2] = [VERSION_3, 0];
-    let none = [0_u32; 6];
-    check(
-        // SAFETY: capset(2) reads a header of two words and, with version 3, two structs of three.
-        unsafe { libc::syscall(libc::SYS_capset, head.as_ptr(), none.as_ptr()) },
-        Step::Capabilities,
-    )
-    .map(drop)
-}
-
-fn filters(prepared: &Prepared) -> Done {
-    if let Some((ruleset, all, private)) = &prepared.landlock {
-        for path in private {
-            allow_beneath(*ruleset, path, *all)?;
-        }
-        check(
-            // SAFETY: landlock_restrict_self(2) takes integers.
-            unsafe { libc::syscall(libc::SYS_landlock_restrict_self, *ruleset, 0) },
-            Step::Landlock,
-        )?;
-    }
-    if let Some(filter) = &prepared.seccomp {
-        // SAFETY: the filter lives as long as the process that we are a copy of.
-        let done = unsafe {
-            libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                ptr::from_ref(filter),
-                0,
-                0,
-            )
-        };
-        check(done.into(), Step::Seccomp)?;
-    }
-    Ok(())
-}
-
-/// What was mounted in this child only cannot have its rule from before.
-fn allow_beneath(ruleset: RawFd, path: &CStr, access: u64) -> Done {
-    const PATH_BENEATH: c_int = 1; // LANDLOCK_RULE_PATH_BENEATH
-    #[repr(C, packed)]
-    struct PathBeneath {
-        access: u64,
-        parent: RawFd,
-    }
-    let parent = check(
-        // SAFETY: a C string of ours; the descriptor is closed by execve.
-        unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into(),
-        Step::Landlock,
-    )?;
-    let rule = PathBeneath { access, parent };
-    // SAFETY: landlock_add_rule(2) reads one such struct, packed as linux/landlock.h says.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_add_rule,
-            ruleset,
-            PATH_BENEATH,
-            &raw const rule,
-            0,
-        )
-    };
-    check(done, Step::Landlock).map(drop)
 }
 
 /// The first of the candidates that is there; one that may not be executed is remembered, as execvp(3) does.

@@ -45,7 +45,7 @@ impl Supervisor {
                 Effect::Spawn { instance, run } => self.start_process(name, instance, run),
                 Effect::Probe { instance, run } => self.begin_probe(name, instance, run),
                 Effect::StopCommand { instance, run } => {
-                    self.begin_stop_command(name, instance, run)
+                    self.begin_stop_command(name, instance, run);
                 }
                 Effect::Signal { instance, .. } => self.signal_tree(name, instance),
                 Effect::KillTree { instance, .. } => self.kill_tree(name, instance),
@@ -255,7 +255,7 @@ impl Supervisor {
             self.watch.remove(held.token, &*held.pidfd);
         }
         if let Some(output) = room.output {
-            self.close_output(output);
+            self.close_output(&output);
         }
         if let Some((socket, token)) = room.notify {
             self.watch.remove(token, socket.fd());

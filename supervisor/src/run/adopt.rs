@@ -56,10 +56,7 @@ impl Supervisor {
         }
         let number = instance.number;
         let unseen = LastExit::Unseen { seen: false };
-        let nothing_left = self
-            .tree(name, number)
-            .map(|tree| tree.is_gone())
-            .unwrap_or(false);
+        let nothing_left = self.tree(name, number).is_ok_and(|tree| tree.is_gone());
         if !instance.phase.has_tree() && nothing_left {
             return Survivor::Gone(unseen, false);
         }

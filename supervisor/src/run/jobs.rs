@@ -2,7 +2,7 @@
 
 use super::{
     Supervisor,
-    start::Place,
+    place::Place,
     watch::{Source, Token},
 };
 use crate::{
@@ -176,7 +176,7 @@ impl Supervisor {
                 self.finish_job(id, instance, run, Change::Probed(result));
             }
             Kind::StopCommand { instance, run } => {
-                self.finish_job(id, instance, run, Change::StopCommandDone(well))
+                self.finish_job(id, instance, run, Change::StopCommandDone(well));
             }
         }
     }
@@ -338,7 +338,7 @@ impl Supervisor {
             .filter_map(|room| room.process.as_ref())
             .map(|held| held.pid)
             .collect();
-        ours.extend(self.jobs.running.values().filter_map(|job| job.pid()));
+        ours.extend(self.jobs.running.values().filter_map(Job::pid));
         ours.extend(self.agent.pid());
         crate::os::identity::reap_orphans(&|pid| ours.contains(&pid));
     }

@@ -35,7 +35,7 @@ impl Supervisor {
         let mut see = |_: Stream, line: &str| {
             ready |= wanted
                 .as_ref()
-                .is_some_and(|text| line.contains(text.as_str()))
+                .is_some_and(|text| line.contains(text.as_str()));
         };
         if let Err(error) = output.log.feed(
             stream,
@@ -89,7 +89,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn close_output(&mut self, output: Output) {
+    pub(super) fn close_output(&mut self, output: &Output) {
         for stream in STREAMS {
             let token = output.tokens[Self::stream_index(stream)];
             self.watch.remove(token, output.pipes.fd(stream).as_fd());

@@ -110,7 +110,7 @@ impl Supervisor {
         spec.health.as_ref().map(|health| health.probe.clone())
     }
 
-    /// sd_notify: heeded when it comes from the instance's own tree.
+    /// `sd_notify`: heeded when it comes from the instance's own tree.
     pub(super) fn read_notices(&mut self, name: &Name, instance: u16) {
         let mut ready = false;
         if let Some(room) = self.room(name, instance)

@@ -86,7 +86,11 @@ impl Supervisor {
                 !tree.is_gone()
             });
         }
-        for room in self.workflows.values_mut().flat_map(|workflow| workflow.rooms.values_mut()) {
+        for room in self
+            .workflows
+            .values_mut()
+            .flat_map(|workflow| workflow.rooms.values_mut())
+        {
             if let Some(tree) = room.tree.take() {
                 let _ = tree.remove();
             }

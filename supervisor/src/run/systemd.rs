@@ -1,4 +1,4 @@
-//! sd_notify(3) to whoever started us. Touches one datagram socket.
+//! `sd_notify(3)` to whoever started us. Touches one datagram socket.
 
 use std::os::{
     linux::net::SocketAddrExt as _,

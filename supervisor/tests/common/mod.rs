@@ -221,7 +221,7 @@ impl World {
     /// Takes what the supervisor says, for a moment at most.
     fn listen(&mut self) {
         let Some(agent) = &mut self.agent else { return };
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         if let Ok(count) = agent.read(&mut buffer) {
             self.decoder.push(&buffer[..count]);
         }

@@ -1,0 +1,209 @@
+//! What agent and supervisor say to each other: orders and answers come in, what changed and what is asked goes out. Touches their socket.
+
+use super::{super::Supervisor, OUT};
+use crate::{
+    ceiling,
+    machine::{self, Event, Sync},
+    os::clock,
+    protocol::{Actual, FromAgent, Query, Response, Standing, ToAgent},
+};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read as _},
+    os::fd::AsFd as _,
+};
+use swarm_manifests::name::Name;
+
+impl Supervisor {
+    /// Bytes came, or room for ours.
+    pub(crate) fn agent_ready(&mut self) {
+        let mut buffer = vec![0; 256 << 10];
+        let Some((socket, _)) = &mut self.agent.socket else {
+            return;
+        };
+        match socket.read(&mut buffer) {
+            Ok(0) => return self.agent_gone("it closed its socket"),
+            Ok(count) => self.agent.decoder.push(&buffer[..count]),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return self.agent_gone(&error.to_string()),
+        }
+        loop {
+            match self.agent.decoder.next_frame::<FromAgent>() {
+                Ok(Some(message)) => self.hear(message),
+                Ok(None) => break,
+                Err(error) => return self.agent_gone(&error.to_string()),
+            }
+        }
+    }
+
+    fn hear(&mut self, message: FromAgent) {
+        match message {
+            FromAgent::Put(mut spec) => {
+                spec.instances = spec.instances.max(1);
+                let name = spec.workflow.clone();
+                let event = match ceiling::apply((*spec).clone(), &self.settings.ceiling) {
+                    Ok(spec) => Event::Put(Box::new(spec)),
+                    Err(trouble) => Event::Forbidden(spec, trouble),
+                };
+                self.queue.push_back((name, event));
+            }
+            FromAgent::Remove {
+                workflow,
+                origin,
+                reason,
+            } => {
+                if self.workflows.contains_key(&workflow) {
+                    self.queue
+                        .push_back((workflow, Event::Remove { origin, reason }));
+                }
+            }
+            FromAgent::Standing(standings) => self.stand(standings),
+            FromAgent::Journal(record) => {
+                let sync = if record.action == "trust" {
+                    Sync::Now
+                } else {
+                    Sync::Soon
+                };
+                self.record(record, sync);
+            }
+            FromAgent::Answer {
+                id,
+                body,
+                exit,
+                last,
+            } => self.answered(id, body, exit, last),
+        }
+    }
+
+    /// The whole set: who is not in it stands no more.
+    fn stand(&mut self, standings: Vec<Standing>) {
+        let named: BTreeMap<Name, Standing> = standings
+            .into_iter()
+            .map(|s| (s.workflow.clone(), s))
+            .collect();
+        let before = self
+            .workflows
+            .iter()
+            .filter(|(name, w)| w.state.standing.is_some() && !named.contains_key(*name));
+        let gone: Vec<Name> = before.map(|(name, _)| name.clone()).collect();
+        for name in gone {
+            self.queue.push_back((name, Event::Standing(None)));
+        }
+        for (name, standing) in named {
+            let same = self
+                .workflows
+                .get(&name)
+                .is_some_and(|w| w.state.standing.as_ref() == Some(&standing));
+            if !same {
+                self.queue
+                    .push_back((name, Event::Standing(Some(standing))));
+            }
+        }
+    }
+
+    /// A query for the agent. `false`: it is away.
+    pub(crate) fn ask_agent(&mut self, client: u64, query: Query) -> bool {
+        if !self.agent.is_there() {
+            return false;
+        }
+        let id = self.agent.next_query;
+        self.agent.next_query += 1;
+        self.agent.queries.insert(id, client);
+        self.agent.say(&ToAgent::Query { id, query });
+        true
+    }
+
+    pub(crate) fn ask_agent_to_reload(&mut self) {
+        let id = self.agent.next_query;
+        self.agent.next_query += 1;
+        self.agent.say(&ToAgent::Query {
+            id,
+            query: Query::Reload,
+        });
+    }
+
+    fn answered(&mut self, id: u64, body: serde_json::Value, exit: u8, last: bool) {
+        let client = if last {
+            self.agent.queries.remove(&id)
+        } else {
+            self.agent.queries.get(&id).copied()
+        };
+        let Some(client) = client else { return };
+        if !body.is_null() {
+            self.control.say(client, &Response::Body(body));
+        }
+        if last {
+            self.control.say(
+                client,
+                &Response::Done {
+                    exit,
+                    message: None,
+                },
+            );
+        }
+    }
+
+    /// What the agent has not heard yet goes out, as far as it listens.
+    pub(crate) fn publish(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        if !self.agent.is_there() {
+            return;
+        }
+        self.agent.dirty.extend(changed);
+        while self.agent.out.len() < OUT {
+            let Some(name) = self.agent.dirty.pop_first() else {
+                break;
+            };
+            let actual = self.actual(&name).unwrap_or_else(|| gone(name));
+            self.agent.say(&ToAgent::Changed(actual));
+        }
+        while self.agent.out.len() < OUT {
+            let Some(record) = self.agent.backlog.pop_front() else {
+                break;
+            };
+            self.agent.say(&ToAgent::Journaled(record));
+        }
+        if !self.agent.flush() {
+            return self.agent_gone("it does not listen any more");
+        }
+        let waiting = !self.agent.out.is_empty();
+        if let Some((socket, token)) = &self.agent.socket
+            && let Err(error) = self.watch.writing(*token, socket.as_fd(), waiting)
+        {
+            tracing::error!(%error, "the agent's socket cannot be watched");
+        }
+    }
+
+    /// A workflow as the agent and `list` see it.
+    pub(crate) fn actual(&self, name: &Name) -> Option<Actual> {
+        let workflow = self.workflows.get(name)?;
+        let protections = workflow
+            .rooms
+            .values()
+            .find(|room| room.process.is_some())
+            .map(|room| room.protections.clone());
+        Some(machine::actual(
+            &workflow.state,
+            &self.settings.box_name,
+            clock::now(),
+            |_| machine::Usage::default(),
+            protections.unwrap_or_default(),
+        ))
+    }
+}
+
+fn gone(workflow: Name) -> Actual {
+    Actual {
+        workflow,
+        revision: None,
+        successor: None,
+        origin: None,
+        held: false,
+        protections: Vec::new(),
+        rows: Vec::new(),
+    }
+}
