@@ -245,6 +245,25 @@ workflows = ["ramp"]
         self.git(args).parse().expect("id")
     }
 
+    /// A commit upon HEAD, rightly signed, whose tree is not there.
+    pub fn commit_tree_of_missing(&self, person: &str, tree: Oid) -> Oid {
+        let who = "Somebody <somebody@example.org> 1700000000 +0000";
+        let payload = format!(
+            "tree {tree}\nparent {}\nauthor {who}\ncommitter {who}\n\nmessage\n",
+            self.head()
+        );
+        self.write("payload/bundle.lock", &payload);
+        self.sign_lock(person, "payload", "git");
+        let armour =
+            fs::read_to_string(self.deploy().join("payload/bundle.lock.sig")).expect("signature");
+        let header = format!("gpgsig {}\n\n", armour.trim_end().replace('\n', "\n "));
+        self.raw_commit(
+            payload
+                .replacen("\n\n", &format!("\n{header}"), 1)
+                .as_bytes(),
+        )
+    }
+
     /// Writes a raw commit as it is.
     pub fn raw_commit(&self, raw: &[u8]) -> Oid {
         self.git_with(
