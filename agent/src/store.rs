@@ -6,7 +6,7 @@
 use crate::chance;
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -213,7 +213,7 @@ fn write(new: &Path, parcel: &mut Parcel<'_>) -> Result<(), StoreError> {
     make_folder(&tree)?;
     let mut folders = vec![tree.clone()];
     let mut made = BTreeSet::new();
-    let mut links = Vec::new();
+    let mut links = BTreeMap::new();
     for (at, entry) in parcel.lock.entries().iter().enumerate() {
         lock::check_path(&entry.path).map_err(StoreError::Refused)?;
         for (end, _) in entry.path.match_indices('/') {
@@ -244,12 +244,16 @@ fn write(new: &Path, parcel: &mut Parcel<'_>) -> Result<(), StoreError> {
         match entry.kind {
             Kind::Plain => write_file(&tree.join(&entry.path), &bytes, PLAIN)?,
             Kind::Executable => write_file(&tree.join(&entry.path), &bytes, EXECUTABLE)?,
-            Kind::Link => links.push((tree.join(&entry.path), link_target(&entry.path, bytes)?)),
+            Kind::Link => {
+                links.insert(entry.path.clone(), link_target(&entry.path, bytes)?);
+            }
         }
     }
+    lock::check_links(&links).map_err(StoreError::Refused)?;
     for (path, target) in &links {
-        std::os::unix::fs::symlink(target, path)
-            .map_err(|error| StoreError::io("make the link", path, &error))?;
+        let path = tree.join(path);
+        std::os::unix::fs::symlink(target, &path)
+            .map_err(|error| StoreError::io("make the link", &path, &error))?;
     }
     write_file(&new.join("bundle.lock"), parcel.text, PLAIN)?;
     if let Some(signature) = parcel.signature {
@@ -268,9 +272,7 @@ fn link_target(path: &str, bytes: Vec<u8>) -> Result<String, StoreError> {
             format!("the target of {path} is not UTF-8"),
         ))
     };
-    let target = String::from_utf8(bytes).map_err(not_text)?;
-    lock::check_link(path, &target).map_err(StoreError::Refused)?;
-    Ok(target)
+    String::from_utf8(bytes).map_err(not_text)
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

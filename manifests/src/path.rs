@@ -14,6 +14,8 @@ pub const MAX_COMPONENT: usize = 255;
 pub const MAX_TARGET: usize = 4095;
 /// So many links may be followed one after another (as Linux does).
 const MAX_LINKS: usize = 40;
+/// So many components are walked for all links of a bundle together: one that is made of nothing but links keeps no box busy.
+const MAX_STEPS: u32 = 2_000_000;
 
 /// Checks one path of a bundle: its components, its depth.
 pub fn check_path(path: &str) -> Result<(), Refusal> {
@@ -74,11 +76,12 @@ fn is_git(component: &str) -> bool {
 /// Checks that a link at `path` with this target text stays inside the bundle, as the text says it;
 /// [`check_links`] follows links through links.
 pub fn check_link(path: &str, target: &str) -> Result<(), Refusal> {
-    follow(path, target, &BTreeMap::new())
+    follow(path, target, &BTreeMap::new(), &mut { MAX_STEPS })
 }
 
 /// Checks all links of a bundle, path to target, together: none leads out of the bundle through another one, or in a circle.
 pub fn check_links(links: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let mut steps = MAX_STEPS;
     for (path, target) in links {
         let within = path
             .match_indices('/')
@@ -89,12 +92,17 @@ pub fn check_links(links: &BTreeMap<String, String>) -> Result<(), Refusal> {
                 format!("{path:?} lies below the link {:?}", &path[..at]),
             ));
         }
-        follow(path, target, links)?;
+        follow(path, target, links, &mut steps)?;
     }
     Ok(())
 }
 
-fn follow(path: &str, target: &str, links: &BTreeMap<String, String>) -> Result<(), Refusal> {
+fn follow(
+    path: &str,
+    target: &str,
+    links: &BTreeMap<String, String>,
+    steps: &mut u32,
+) -> Result<(), Refusal> {
     let refuse = |why: String| {
         Err(Refusal::new(
             &LINK,
@@ -116,6 +124,10 @@ fn follow(path: &str, target: &str, links: &BTreeMap<String, String>) -> Result<
     }
     let mut followed = 0;
     while let Some(component) = ahead.pop() {
+        *steps = steps.saturating_sub(1);
+        if *steps == 0 {
+            return refuse("and the others have more components than can be followed".into());
+        }
         match component {
             "" | "." => continue,
             ".." => {
@@ -123,6 +135,9 @@ fn follow(path: &str, target: &str, links: &BTreeMap<String, String>) -> Result<
                     return refuse("leads out of the bundle".into());
                 }
                 continue;
+            }
+            _ if here.len() >= MAX_DEPTH => {
+                return refuse(format!("leads deeper than {MAX_DEPTH} folders"));
             }
             name => here.push(name),
         }
@@ -249,5 +264,16 @@ mod tests {
             "out through another"
         );
         assert!(check(&[("a", "b"), ("a/c", "d")]).is_err(), "below a link");
+    }
+
+    #[test]
+    fn a_bundle_made_of_links_is_refused_soon() {
+        let around = "d/../".repeat(800);
+        let links = (0..50_000)
+            .map(|at| (format!("l{at}"), format!("{around}l{}", at / 2 + 1)))
+            .collect();
+        assert!(check_links(&links).is_err(), "more than can be followed");
+        let deep = check_link("a", &"d/".repeat(MAX_DEPTH + 1));
+        assert!(deep.is_err(), "deeper than any bundle");
     }
 }

@@ -76,6 +76,7 @@ pub fn walk(dir: &Path, ignoring: Ignoring) -> Outcome<Folder> {
     folder
         .items
         .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+    folder.check_links();
     Ok(folder)
 }
 
@@ -150,6 +151,15 @@ impl Folder {
             }),
         }
         Ok(())
+    }
+
+    /// Each link stays inside by itself; together they may still lead out of the bundle, or in a circle.
+    fn check_links(&mut self) {
+        let target = |item: &Item| Some((item.path.clone(), item.target.clone()?));
+        let links = self.items.iter().filter_map(target).collect();
+        if let Err(refusal) = lock::check_links(&links) {
+            self.problems.push(of_refusal("the links", refusal));
+        }
     }
 }
 

@@ -314,3 +314,25 @@ fn what_is_not_built_yet_says_so() {
         .code(1)
         .says("not built yet");
 }
+
+#[test]
+fn links_that_together_lead_out_or_in_a_circle_are_not_packed() {
+    for (links, why) in [
+        (
+            [("../..", "b/x/y/up"), ("x/y/up/../etc", "b/out")],
+            "leads out",
+        ),
+        ([("two", "b/one"), ("one", "b/two")], "circle"),
+    ] {
+        let world = World::new();
+        world.bundle("b", "ramp", "1.2.0");
+        world.write("b/x/y/file", "");
+        for (target, link) in links {
+            world.link(target, link);
+        }
+        let built = world.pack(".", &["build", "b"]);
+        let said = format!("{}{}", built.out, built.err);
+        assert!(said.contains("S-BUNDLE-10") && said.contains(why), "{said}");
+        assert!(!world.path("b/bundle.lock").exists());
+    }
+}

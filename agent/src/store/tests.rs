@@ -37,7 +37,7 @@ fn put(
     })
 }
 
-fn bytes_of<'a>(lock: &'a Lock) -> impl FnMut(usize) -> Result<Vec<u8>, StoreError> + 'a {
+fn bytes_of(lock: &Lock) -> impl FnMut(usize) -> Result<Vec<u8>, StoreError> + '_ {
     |at| {
         Ok(FILES
             .iter()
@@ -171,4 +171,42 @@ fn what_cannot_be_read_now_blocks_and_is_not_refused() {
         Err(StoreError::Blocked(_))
     ));
     assert_eq!(store.entries().count(), 0);
+}
+
+#[test]
+fn links_that_lead_out_through_one_another_are_never_made() {
+    for (links, why) in [
+        (
+            &[("x/y/up", "../.."), ("out", "x/y/up/../etc")][..],
+            "out through another",
+        ),
+        (&[("a", "b"), ("b", "a")][..], "a circle"),
+        (&[("a", "/etc")][..], "absolute"),
+        (&[("d/a", "../../etc")][..], "out"),
+    ] {
+        let (_dir, store) = world();
+        let entries = links.iter().map(|(path, target)| Entry {
+            hash: Digest::of(target.as_bytes()),
+            kind: Kind::Link,
+            size: target.len() as u64,
+            path: (*path).into(),
+        });
+        let lock = Lock::new(
+            Name::new("links").expect("a name"),
+            semver::Version::new(1, 0, 0),
+            entries.collect(),
+        )
+        .expect("a lock");
+        let target = |at: usize| {
+            let path = lock.entries()[at].path.as_str();
+            let found = links.iter().find(|(link, _)| *link == path);
+            Ok(found.expect("listed").1.as_bytes().to_vec())
+        };
+        let outcome = put(&store, &lock, target);
+        assert!(
+            matches!(&outcome, Err(StoreError::Refused(refusal)) if refusal.rule.id == "S-BUNDLE-10"),
+            "{why}: {outcome:?}"
+        );
+        assert_eq!(store.entries().count(), 0, "{why} left something behind");
+    }
 }
