@@ -1,6 +1,7 @@
 //! The forms of texts that the files take: names, durations, sizes, paths, keys, addresses. Pure.
 
 use crate::{
+    bundle::LinePattern,
     characters::find_hidden,
     id::{Digest, Oid},
     key,
@@ -34,6 +35,7 @@ forms! {
     SIZE: "a size such as \"64K\", \"256M\" or \"1G\"", "^[1-9][0-9]*[KMGT]?$", BAD_VALUE, size;
     PERCENT: "a share of one core such as \"50%\" or \"200%\"", "^[1-9][0-9]*%$", BAD_VALUE, |text| percent(text).is_none().then(|| "is not a percentage from 1% to 100000%".into());
     LINE: "a line of text", "", BAD_VALUE, line;
+    REGEX: "a regular expression such as \"listening on .*8080\"", "", BAD_VALUE, |text| line(text).or_else(|| LinePattern::new(text).err());
     ARGUMENT: "a text", "", BAD_VALUE, argument;
     WORD: "a program or argument that is not empty", "", BAD_VALUE, |text| if text.is_empty() { Some("is empty".into()) } else { argument(text) };
     ENTRY: "a path inside the bundle such as \"bin/app\"", "^[^/\\\\]", BAD_PATH, entry;

@@ -4,7 +4,7 @@
 
 use crate::{machine::Trouble, protocol::RunSpec};
 use swarm_manifests::{
-    bundle::{Network, Probe},
+    bundle::{LinePattern, Network, Probe},
     manifest::Mode,
     policy::Ceiling,
     rules::{self, Rule},
@@ -31,6 +31,12 @@ pub fn apply(spec: RunSpec, ceiling: &Ceiling) -> Result<RunSpec, Trouble> {
     }) {
         let reason = format!("[health] by {} is not built yet", kind(&health.probe));
         return Err(refusal(&rules::file::NOT_BUILT, reason));
+    }
+    if let Some(Probe::LogRegex(pattern)) = spec.ready.as_ref().map(|ready| &ready.probe)
+        && let Err(what) = LinePattern::new(pattern)
+    {
+        let reason = format!("[ready] log-regex {pattern:?} {what}");
+        return Err(refusal(&rules::file::BAD_VALUE, reason));
     }
     covered(
         "device",
@@ -140,7 +146,10 @@ mod tests {
     use super::*;
     use crate::machine::sample;
     use std::time::Duration;
-    use swarm_manifests::units::ByteSize;
+    use swarm_manifests::{
+        bundle::{Health, Ready},
+        units::ByteSize,
+    };
 
     fn refused(change: impl FnOnce(&mut RunSpec), ceiling: &Ceiling) -> Option<String> {
         let mut spec = sample::spec("ramp", 1, Mode::Daemon);
@@ -162,6 +171,30 @@ mod tests {
         assert_eq!(spec.limits.memory, Some(ByteSize(64)));
         assert_eq!(spec.sandbox.network, Network::None);
         assert_eq!(spec.time_limit, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_read_and_a_probe_that_is_not_built_are_refused() {
+        let allowed = Ceiling::default();
+        let ready = |pattern: &str| Ready {
+            probe: Probe::LogRegex(pattern.into()),
+            timeout: Duration::from_secs(1),
+        };
+        for (pattern, rule) in [
+            ("serving [0-9]+", None),
+            ("serving [0-9", Some("S-FILE-05")),
+            ("(x{1000}){1000}", Some("S-FILE-05")),
+        ] {
+            let found = refused(|spec| spec.ready = Some(ready(pattern)), &allowed);
+            assert_eq!(found.as_deref(), rule, "{pattern}");
+        }
+        let health = Health {
+            probe: Probe::Notify,
+            every: Duration::from_secs(1),
+            failures: 3,
+        };
+        let found = refused(|spec| spec.health = Some(health), &allowed);
+        assert_eq!(found.as_deref(), Some("S-FILE-10"));
     }
 
     #[test]

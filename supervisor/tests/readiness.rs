@@ -103,6 +103,27 @@ fn a_line_of_the_log_makes_it_ready() {
 }
 
 #[test]
+fn a_line_that_matches_makes_it_ready() {
+    let mut world = World::new();
+    let mut spec = world.script(
+        "web",
+        Mode::Daemon,
+        "echo port unknown; touch $SWARM_STATE/up; until test -e $SWARM_STATE/go; do sleep 0.02; done; echo port 8080; while :; do sleep 1; done",
+    );
+    spec.ready = Some(Ready {
+        probe: Probe::LogRegex("^port [0-9]+$".into()),
+        timeout: Duration::from_secs(20),
+    });
+    world.put(&spec);
+    world.until("it printed something else", |world| {
+        (world.log("web").len() == 1).then_some(())
+    });
+    world.reaches("web", State::Starting);
+    std::fs::write(world.state().join("workflows/web/0/go"), "").expect("a file");
+    world.reaches("web", State::Ready);
+}
+
+#[test]
 fn a_command_makes_it_ready_and_its_failures_restart_it() {
     let mut world = World::new();
     let mut spec = world.script(

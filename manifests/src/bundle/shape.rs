@@ -3,7 +3,7 @@
 use crate::{
     forms::{
         ABSOLUTE, ARGUMENT, DURATION, ENTRY, FACT, GROUP, LINE, NAME, PERCENT, PORTS, PROBE_URL,
-        REQUIREMENT, SIGNAL, SIZE, USER, VARIABLE, VERSION, WORD, WORKDIR,
+        REGEX, REQUIREMENT, SIGNAL, SIZE, USER, VARIABLE, VERSION, WORD, WORKDIR,
     },
     shape::{Key, Kind, Shape},
 };
@@ -110,7 +110,7 @@ static READY: Shape = Shape {
         Key::new("log", Kind::Text(&LINE), "a text that it prints"),
         Key::new(
             "log-regex",
-            Kind::Text(&LINE),
+            Kind::Text(&REGEX),
             "a regular expression that a line of its output matches",
         ),
         Key::new("after", Kind::Text(&DURATION), "so long alive"),
@@ -127,7 +127,7 @@ static HEALTH: Shape = Shape {
     keys: &[
         Key::new(
             "notify",
-            Kind::Bool,
+            Kind::NotBuilt,
             "true: sd_notify WATCHDOG=1 at least so often",
         ),
         Key::new(

@@ -7,8 +7,11 @@ use crate::{
     protocol::Stream,
     time::BootTime,
 };
-use std::os::fd::AsFd as _;
-use swarm_manifests::{bundle::Probe, name::Name};
+use std::{os::fd::AsFd as _, sync::Arc};
+use swarm_manifests::{
+    bundle::{LinePattern, Probe},
+    name::Name,
+};
 
 /// So much is read of one stream before the others have their turn.
 const PORTION: usize = 64 << 10;
@@ -16,7 +19,7 @@ const PORTION: usize = 64 << 10;
 impl Supervisor {
     /// Takes one portion; what is left wakes us again.
     pub(super) fn read_output(&mut self, name: &Name, instance: u16, stream: Stream) {
-        let wanted = self.awaited_text(name, instance);
+        let wanted = self.awaited(name, instance);
         let Some(output) = self
             .room(name, instance)
             .and_then(|room| room.output.as_mut())
@@ -33,9 +36,7 @@ impl Supervisor {
         };
         let mut ready = false;
         let mut see = |_: Stream, line: &str| {
-            ready |= wanted
-                .as_ref()
-                .is_some_and(|text| line.contains(text.as_str()));
+            ready |= wanted.as_ref().is_some_and(|wanted| wanted.is_in(line));
         };
         if let Err(error) = output.log.feed(
             stream,
@@ -123,15 +124,47 @@ impl Supervisor {
         }
     }
 
-    /// The text that `[ready] log` waits for, while it does.
-    fn awaited_text(&self, name: &Name, instance: u16) -> Option<String> {
+    /// What `[ready]` waits to read, while it does.
+    fn awaited(&mut self, name: &Name, instance: u16) -> Option<Awaited> {
         let state = &self.workflows.get(name)?.state;
         let Phase::Alive(alive) = &state.instances.get(usize::from(instance))?.phase else {
             return None;
         };
+        if alive.ready != Readiness::Awaited {
+            return None;
+        }
         match &state.current.as_ref()?.spec.ready.as_ref()?.probe {
-            Probe::Log(text) if alive.ready == Readiness::Awaited => Some(text.clone()),
+            Probe::Log(text) => Some(Awaited::Text(text.clone())),
+            Probe::LogRegex(pattern) => {
+                let pattern = pattern.clone();
+                let room = self.room(name, instance)?;
+                match &room.pattern {
+                    Some((known, compiled)) if *known == pattern => {
+                        Some(Awaited::Pattern(compiled.clone()))
+                    }
+                    _ => {
+                        let compiled = Arc::new(LinePattern::new(&pattern).ok()?);
+                        room.pattern = Some((pattern, compiled.clone()));
+                        Some(Awaited::Pattern(compiled))
+                    }
+                }
+            }
             _ => None,
+        }
+    }
+}
+
+/// What a line is looked through for.
+enum Awaited {
+    Text(String),
+    Pattern(Arc<LinePattern>),
+}
+
+impl Awaited {
+    fn is_in(&self, line: &str) -> bool {
+        match self {
+            Self::Text(text) => line.contains(text.as_str()),
+            Self::Pattern(pattern) => pattern.is_in(line),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     time::BootTime,
 };
 use std::{collections::BTreeMap, sync::Arc};
+use swarm_manifests::bundle::LinePattern;
 
 /// One workflow.
 pub(super) struct Workflow {
@@ -28,6 +29,8 @@ pub(super) struct Room {
     pub tree: Option<Tree>,
     pub tree_token: Option<Token>,
     pub output: Option<Output>,
+    /// What `[ready] log-regex` says, compiled once.
+    pub pattern: Option<(String, Arc<LinePattern>)>,
     pub notify: Option<(NotifySocket, Token)>,
     pub ids: Option<Ids>,
     /// Read back from the kernel.
