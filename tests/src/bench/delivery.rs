@@ -4,7 +4,7 @@ use super::{
     commits::{self, Files},
     figures::Samples,
     program::{self, Protections},
-    watched::{IndexerWatch, Roles, monotonic},
+    watched::{IndexerWatch, Roles, cpu, monotonic},
     webhook,
 };
 use crate::{
@@ -51,6 +51,8 @@ pub struct Course {
 pub struct Finish {
     pub ours: Samples,
     pub git: Samples,
+    /// CPU of supervisor and agent in a round of ours, without their children.
+    pub cpu: Samples,
     pub protections: Protections,
 }
 
@@ -88,6 +90,7 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
     let mut finish = Finish {
         ours: Samples::default(),
         git: Samples::default(),
+        cpu: Samples::default(),
         protections: Protections::of_program(&stamps)?,
     };
     finish.protections.ensure_on()?;
@@ -100,14 +103,16 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
         }
         std::thread::sleep(PAUSE);
         commits::move_branch(&deploy, commit)?;
-        let ours = || -> Result<f64> {
+        let used = || -> Result<f64> { Ok(cpu(roles.supervisor)? + cpu(roles.agent)?) };
+        let ours = || -> Result<(f64, f64)> {
+            let before = used()?;
             let moved = monotonic()?;
             webhook::post(port, SECRET, "{\"ref\":\"refs/heads/main\"}")?;
             let stamp = program::stamp(&stamps, round).with_context(|| here.log())?;
-            Ok(milliseconds(stamp - moved))
+            Ok((milliseconds(stamp - moved), used()? - before))
         };
         // Whoever comes second finds the server's files in memory: they take turns.
-        let (took, git_took) = if round.is_multiple_of(2) {
+        let ((took, used), git_took) = if round.is_multiple_of(2) {
             (ours()?, git.run(round)?)
         } else {
             let git_took = git.run(round)?;
@@ -117,6 +122,7 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
         if round > WARM {
             finish.ours.push(took);
             finish.git.push(git_took);
+            finish.cpu.push(used);
         }
     }
     ensure!(

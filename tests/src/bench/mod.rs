@@ -169,6 +169,13 @@ fn deliveries(rounds: usize, found: &mut Findings) -> Result<()> {
             peer: Some(peer("git fetch + exec", finish.git)),
             goal,
         });
+        found.rows.push(Row {
+            what: format!("  CPU of supervisor and agent in it ({name})"),
+            unit: "ms",
+            samples: finish.cpu,
+            peer: None,
+            goal: Goal::None,
+        });
         if course.is_crowded
             && let Some(small) = headline.clone()
         {
