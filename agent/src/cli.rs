@@ -31,7 +31,7 @@ pub struct Cli {
 /// Which boxes are meant.
 #[derive(Debug, Clone, Args)]
 pub struct Fleet {
-    /// Ask the map instead of this box [default: [map] url, then $SWARM_MAP]
+    /// Ask the map instead of this box (default: `[map] url`, then `$SWARM_MAP`)
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub map: Option<String>,
     /// Only this box of the fleet; implies --map

@@ -2,27 +2,46 @@
 //!
 //! The rooms in walking order; `daemon` is the one file that knows that order.
 
-pub mod chance;
+// What this box is.
 pub mod settings;
+
+pub mod chance;
 pub mod facts;
+pub mod trust;
+
+// What makes it look, and when.
 pub mod trigger;
+
+pub mod walker;
+
+// The walk: from a look to what should run.
+pub mod walk;
+
 pub mod fetch;
 pub mod indexer;
-pub mod trust;
+
 pub mod allowance;
+pub mod bundles;
 pub mod resolve;
 pub mod store;
-pub mod bundles;
-pub mod picture;
-pub mod walk;
+
 pub mod local;
-pub mod plan;
-pub mod link;
+pub mod picture;
+
+// From what should run to what the supervisor is told.
 pub mod keeper;
+
+pub mod link;
+pub mod plan;
+
+// What the map is told.
 pub mod outbox;
 pub mod report;
+
+// All of it together.
 pub mod daemon;
 
+// What people type.
 pub mod cli;
 pub mod commands;
 pub mod diagnose;

@@ -3,6 +3,8 @@
 //! In a deploy repository `sources/<bundle>` counts before `bundles/<bundle>/<version>`: it is what people edit. Touches the folder and
 //! the store. What comes out is the same picture as from a trunk, at no commit and by nobody.
 
+mod folder;
+
 use crate::{
     facts::{self, Here, Probed},
     picture::{Contact, Picture},
@@ -13,11 +15,9 @@ use crate::{
     walk::Outlets,
 };
 use anyhow::Context;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -25,7 +25,7 @@ use std::{
 use swarm_manifests::{
     bundle::{self, MAX_TEXT},
     id::Digest,
-    lock::{Entry, Kind, Lock, MAX_BYTES, MAX_DEPTH},
+    lock::Lock,
     manifest::{self, workflow_of},
     name::Name,
     policy::{Ceiling, Policy},
@@ -36,9 +36,6 @@ use swarm_repository::{
     snapshot::{Found, Snapshot},
     trusted::Brought,
 };
-
-/// Files of a bundle's folder that are no part of the bundle.
-const LEFT_OUT: [&str; 3] = ["bundle.lock", "bundle.lock.sig", ".git"];
 
 /// The walk of a plain folder.
 pub struct Local {
@@ -253,13 +250,13 @@ impl Local {
                 ),
             ));
         }
-        let (entries, files) = list(folder)?;
+        let (entries, files) = folder::list(folder)?;
         let lock = Lock::new(bundle.name.clone(), bundle.version.clone(), entries)
             .map_err(StoreError::Refused)?;
         let text = lock.text();
         let mut bytes_of = |at: usize| {
             let path = &files[&lock.entries()[at].path];
-            bytes(path).map_err(|error| {
+            folder::bytes(path).map_err(|error| {
                 StoreError::Blocked(Refusal::new(
                     &rules::bundle::FILE_DIFFERS,
                     format!("{}: {error}", path.display()),
@@ -326,92 +323,4 @@ fn anything_goes() -> Policy {
             ..Ceiling::default()
         },
     }
-}
-
-/// The lock's lines for a folder, and where each file is.
-fn list(folder: &Path) -> Result<(Vec<Entry>, BTreeMap<String, PathBuf>), StoreError> {
-    let ignored = ignored(folder);
-    let (mut entries, mut files, mut total) = (Vec::new(), BTreeMap::new(), 0);
-    let mut pile = vec![folder.to_path_buf()];
-    while let Some(here) = pile.pop() {
-        for entry in fs::read_dir(&here).map_err(|error| unreadable(&here, &error))? {
-            let entry = entry.map_err(|error| unreadable(&here, &error))?;
-            let (path, name) = (entry.path(), entry.file_name());
-            let kind = entry
-                .file_type()
-                .map_err(|error| unreadable(&path, &error))?;
-            let is_left_out = LEFT_OUT.iter().any(|left_out| name == *left_out)
-                && (here == folder || name == ".git");
-            if is_left_out || ignored.matched(&path, kind.is_dir()).is_ignore() {
-                continue;
-            }
-            if kind.is_dir() {
-                if path
-                    .strip_prefix(folder)
-                    .is_ok_and(|below| below.components().count() <= MAX_DEPTH)
-                {
-                    pile.push(path);
-                }
-                continue;
-            }
-            let refused =
-                |reason: String| StoreError::Refused(Refusal::new(&rules::bundle::PATH, reason));
-            let relative = path
-                .strip_prefix(folder)
-                .ok()
-                .and_then(Path::to_str)
-                .ok_or_else(|| refused(format!("{} is not UTF-8", path.display())))?;
-            let meta = fs::symlink_metadata(&path).map_err(|error| unreadable(&path, &error))?;
-            total += meta.len();
-            if total > MAX_BYTES {
-                return Err(StoreError::Refused(Refusal::new(
-                    &rules::bundle::TOO_LARGE,
-                    format!("{} has more than {MAX_BYTES} bytes", folder.display()),
-                )));
-            }
-            let kind = match (kind.is_symlink(), meta.is_file(), meta.mode() & 0o111) {
-                (true, ..) => Kind::Link,
-                (_, true, 0) => Kind::Plain,
-                (_, true, _) => Kind::Executable,
-                (_, false, _) => {
-                    return Err(StoreError::Refused(Refusal::new(
-                        &rules::bundle::MODE,
-                        format!("{relative} is neither file nor link"),
-                    )));
-                }
-            };
-            let content = bytes(&path).map_err(|error| unreadable(&path, &error))?;
-            entries.push(Entry {
-                hash: Digest::of(&content),
-                kind,
-                size: content.len() as u64,
-                path: relative.into(),
-            });
-            files.insert(relative.to_string(), path);
-        }
-    }
-    Ok((entries, files))
-}
-
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::symlink_metadata(path)?.is_symlink() {
-        Ok(fs::read_link(path)?.into_os_string().into_vec())
-    } else {
-        fs::read(path)
-    }
-}
-
-fn ignored(folder: &Path) -> Gitignore {
-    let mut builder = GitignoreBuilder::new(folder);
-    // A line that does not parse is left out, as git does.
-    let _ = builder.add(folder.join(".swarmignore"));
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
-}
-
-/// A file that went away between two looks is there again after the next save.
-fn unreadable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Blocked(Refusal::new(
-        &rules::bundle::FILE_DIFFERS,
-        format!("cannot read {}: {error}", path.display()),
-    ))
 }

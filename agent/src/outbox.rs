@@ -244,9 +244,9 @@ mod tests {
     fn an_event_counts_once() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut outbox = Outbox::open(dir.path()).expect("opened");
-        [1, 2, 2, 1, 3]
-            .into_iter()
-            .for_each(|n| outbox.push(&event(n)).expect("pushed"));
+        for n in [1, 2, 2, 1, 3] {
+            outbox.push(&event(n)).expect("pushed");
+        }
         assert_eq!(numbers(&outbox), [1, 2, 3]);
     }
 

@@ -3,25 +3,21 @@
 //!
 //! Touches the network and the box's key.
 
-use crate::{chance, keeper::Board, outbox::Outbox, settings::Config, trigger::Wake};
+mod identity;
+mod nudged;
+mod session;
+
+pub use identity::box_key;
+pub use nudged::watch_map;
+
+use crate::{chance, keeper::Board, outbox::Outbox, settings::Config};
 use anyhow::{Context, bail};
 use serde::{Serialize, de::DeserializeOwned};
-use ssh_key::{Algorithm, LineEnding, PrivateKey};
-use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-    rc::Rc,
-    time::Duration,
-};
+use ssh_key::PrivateKey;
+use std::{rc::Rc, time::Duration};
 use swarm_manifests::{
-    report::{
-        Challenge, Enrol, Event, Report, ReportAnswer, SESSION_NAMESPACE, Session, SessionRequest,
-        session_statement,
-    },
+    report::{Event, Report, ReportAnswer},
     settings::Map,
-    signature,
 };
 use swarm_wire::http::{Client, HeaderValue, Method, StatusCode, header};
 use tokio::{
@@ -66,44 +62,6 @@ pub fn without_credentials(url: &str) -> String {
         Some((scheme, (_, rest))) => format!("{scheme}://{rest}"),
         None => url.into(),
     }
-}
-
-/// The box's own key; made at first start. One that others may read is refused.
-pub fn box_key(file: &Path) -> anyhow::Result<PrivateKey> {
-    match std::fs::symlink_metadata(file) {
-        Ok(meta) if !meta.is_file() || meta.mode() & 0o077 != 0 => {
-            bail!(
-                "{} can be read by others (mode {:o}): whoever did is this box now. Remove it, and enrol the box anew with a token made with --replace",
-                file.display(),
-                meta.mode() & 0o777
-            )
-        }
-        Ok(_) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            PrivateKey::from_openssh(&text)
-                .with_context(|| format!("{} is no private key", file.display()))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => make_key(file),
-        Err(error) => Err(error).with_context(|| format!("cannot look at {}", file.display())),
-    }
-}
-
-fn make_key(file: &Path) -> anyhow::Result<PrivateKey> {
-    let seed: [u8; 32] = chance::bytes().context("no randomness")?;
-    let pair = ssh_key::private::Ed25519Keypair::from_seed(&seed);
-    let key = PrivateKey::new(ssh_key::private::KeypairData::Ed25519(pair), "swarm box")?;
-    debug_assert_eq!(key.algorithm(), Algorithm::Ed25519);
-    let text = key.to_openssh(LineEnding::LF)?;
-    let mut new = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("cannot make {}", file.display()))?;
-    new.write_all(text.as_bytes())?;
-    new.sync_all()?;
-    Ok(key)
 }
 
 /// What the reporter hears.
@@ -318,103 +276,6 @@ impl Reporter {
             .context("the agent is ending")?;
         answer.await.context("the agent is ending")
     }
-
-    /// The session that there is, or a new one; enrols where the map does not know the key.
-    async fn session(&mut self, peer: &mut Peer) -> anyhow::Result<String> {
-        if let Some((session, until)) = &self.session
-            && Instant::now() < *until
-        {
-            return Ok(session.clone());
-        }
-        let session = match self.log_in(peer).await? {
-            Ok(session) => session,
-            Err((status, text))
-                if !matches!(
-                    status,
-                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
-                ) =>
-            {
-                bail!("the map answers {status}: {text}")
-            }
-            Err((status, text)) => {
-                let Some(token) = token(peer)? else {
-                    self.out.send_modify(|state| state.state = "pending");
-                    bail!(
-                        "the map does not know this box's key ({status}: {text}); make a token there: swarm-map token --box {} [S-MAP-01]",
-                        peer.name
-                    );
-                };
-                self.enrol(peer, token).await?;
-                let again = self.log_in(peer).await?;
-                again.map_err(|(status, text)| {
-                    anyhow::anyhow!("enrolled, but the map answers {status}: {text}")
-                })?
-            }
-        };
-        let until =
-            Instant::now() + Duration::from_secs(session.expires_in_s.clamp(1, 86_400)) * 9 / 10;
-        self.sessions.send_replace(Some(session.session.clone()));
-        self.session = Some((session.session.clone(), until));
-        Ok(session.session)
-    }
-
-    async fn log_in(
-        &self,
-        peer: &mut Peer,
-    ) -> anyhow::Result<Result<Session, (StatusCode, String)>> {
-        let key = self.key.public_key().to_openssh()?;
-        let ask = SessionRequest {
-            key: key.clone(),
-            nonce: None,
-            signature: None,
-        };
-        let challenge: Challenge = match post(&mut peer.client, "/v1/session", None, &ask).await? {
-            Ok(challenge) => challenge,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let fingerprint = self.key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
-        let statement = session_statement(&peer.map.url, &challenge.nonce, &fingerprint);
-        let signature = signature::sign(&self.key, SESSION_NAMESPACE, statement.as_bytes())?;
-        let answer = SessionRequest {
-            key,
-            nonce: Some(challenge.nonce),
-            signature: Some(signature),
-        };
-        post(&mut peer.client, "/v1/session", None, &answer).await
-    }
-
-    async fn enrol(&self, peer: &mut Peer, token: String) -> anyhow::Result<()> {
-        let enrol = Enrol {
-            box_name: peer.name.clone(),
-            key: self.key.public_key().to_openssh()?,
-            token,
-        };
-        match post::<_, serde_json::Value>(&mut peer.client, "/v1/enrol", None, &enrol).await? {
-            Ok(_) => {
-                tracing::info!(map = peer.map.url, "enrolled");
-                Ok(())
-            }
-            Err((status, text)) => {
-                bail!("the map does not enrol this box ({status}: {text}) [S-MAP-01]")
-            }
-        }
-    }
-}
-
-fn token(peer: &Peer) -> anyhow::Result<Option<String>> {
-    let Some(file) = &peer.map.token_file else {
-        return Ok(None);
-    };
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            Ok(Some(text.trim().to_string())
-                .filter(|token| !token.is_empty() && token.len() <= 4096))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot read [map] token-file {}", file.display()))
-        }
-    }
 }
 
 /// Posts JSON and reads JSON; an answer that is no success comes as its status and the start of its text.
@@ -462,72 +323,4 @@ fn bearer(session: &str) -> anyhow::Result<HeaderValue> {
         .context("the map's session token is no header")?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Holds `GET /v1/boxes/{box}/watch` open and looks at each line; what the line says makes no difference.
-pub async fn watch_map(
-    config: watch::Receiver<Rc<Config>>,
-    mut state: watch::Receiver<MapState>,
-    sessions: watch::Receiver<Option<String>>,
-    wake: Wake,
-) {
-    let mut failures: u32 = 0;
-    loop {
-        // Where the map cannot be told anything, it can tell nothing.
-        if state
-            .wait_for(|state| state.state == "reporting")
-            .await
-            .is_err()
-        {
-            return;
-        }
-        let (map, name) = {
-            let config = config.borrow();
-            (config.settings.map.clone(), config.name.clone())
-        };
-        let session = sessions.borrow().clone();
-        if let (Some(map), Some(session)) = (map, session) {
-            match hold(&map, name.as_str(), &session, &wake).await {
-                Ok(()) => failures = 0,
-                Err(error) => {
-                    tracing::debug!(error = format!("{error:#}"), "the map's nudges");
-                    failures = failures.saturating_add(1);
-                }
-            }
-        }
-        let pause = Duration::from_secs(1)
-            .saturating_mul(1 << failures.min(7))
-            .min(LAST_RETRY);
-        tokio::time::sleep(pause.mul_f64(0.5 + chance::dice() / 2.0)).await;
-    }
-}
-
-async fn hold(map: &Map, name: &str, session: &str, wake: &Wake) -> anyhow::Result<()> {
-    /// The map sends an empty line at each heartbeat, which is ten minutes at most: silence for longer is a dead connection.
-    const SILENCE: Duration = Duration::from_secs(660);
-    /// A line that says nothing more than "look" is short.
-    const MAX_PART: usize = 64 << 10;
-    let mut client = Client::new(&map.url, map.ca.as_deref())?;
-    let headers = [(header::AUTHORIZATION, bearer(session)?)];
-    let mut lines = client
-        .open(
-            Method::GET,
-            &format!("/v1/boxes/{name}/watch"),
-            &headers,
-            swarm_wire::http::Bytes::default(),
-            TIME,
-        )
-        .await?;
-    if !lines.status.is_success() {
-        bail!("the map answers {}", lines.status);
-    }
-    while let Some(part) = lines.chunk(Instant::now() + SILENCE).await? {
-        if part.len() > MAX_PART {
-            bail!("the map sends too much at once");
-        }
-        if part.windows(4).any(|word| word == b"look") {
-            wake.promise("map");
-        }
-    }
-    Ok(())
 }

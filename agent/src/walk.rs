@@ -3,6 +3,13 @@
 //! Touches everything through its rooms; owns the trust, the mirror, the store. Hands on whole pictures, and never waits for who
 //! plans. Whatever fails leaves the picture before standing.
 
+mod show;
+mod trial;
+mod trusting;
+
+use show::{draw, send};
+pub use trial::Trial;
+
 use crate::{
     allowance,
     bundles::{self, Shelf},
@@ -22,8 +29,6 @@ use swarm_repository::{
     compact::compact,
     objects::{ObjectError, Objects},
     snapshot::Snapshot,
-    trunk::Advance,
-    trust_file::{self, Loaded},
     trusted::Trusted,
     verifier::Verifier,
 };
@@ -58,9 +63,6 @@ pub struct Walk {
     out: Outlets,
 }
 
-/// What a trial walk finds: the picture as a sync would leave it.
-pub type Trial = Result<Rc<Picture>, Refusal>;
-
 impl Walk {
     /// Opens mirror, store and trust. Nothing is asked of the network yet.
     pub async fn begin(config: Rc<Config>, followed: u64, out: Outlets) -> anyhow::Result<Self> {
@@ -93,38 +95,6 @@ impl Walk {
     fn keep_probes(&self) {
         if let Err(error) = self.probed.save(&self.config.own().join("engines.json")) {
             tracing::warn!(%error, "cannot keep what the engines' probes said");
-        }
-    }
-
-    /// Takes up the trust where an earlier agent left it, and shows what follows from it, without the network.
-    fn recall(&mut self) {
-        let Some(trust) = self.config.settings.trust.clone() else {
-            return self.show(None);
-        };
-        self.trusted = None;
-        match trust_file::load(&self.config.own(), &trust) {
-            Loaded::Kept(trusted) => self.trusted = Some(*trusted),
-            Loaded::New => {}
-            Loaded::Reintroduced(old) => {
-                let reason = format!(
-                    "[trust] was changed: introduction {} instead of {}; what runs goes on until the new trunk verifies",
-                    trust.introduction.short(),
-                    old.introduction.short()
-                );
-                self.tell(Event {
-                    reason: Some(reason),
-                    commit: Some(trust.introduction.to_string()),
-                    ..event("trust")
-                });
-            }
-            Loaded::Lost(refusal) => self.tell(Event {
-                reason: Some(refusal.reason),
-                rule: Some(refusal.rule.id.into()),
-                ..event("trust")
-            }),
-        }
-        if let Err(refusal) = self.see_and_survey() {
-            self.show(Some(trouble(&refusal, None)));
         }
     }
 
@@ -230,75 +200,6 @@ impl Walk {
         ))
     }
 
-    /// Moves the trust as far as it verifies, and saves it before anything follows from it. Gives what stopped it.
-    fn advance(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Refusal> {
-        let Some(trust) = self.config.settings.trust.clone() else {
-            return Ok(None);
-        };
-        let from = match self.trusted.clone() {
-            Some(trusted) => trusted,
-            None => match self
-                .verifier
-                .introduce(&self.objects, &trust)
-                .map_err(|error| unreadable(&error))?
-            {
-                Ok(trusted) => trusted,
-                Err(refusal) => return Ok(Some((refusal, trust.introduction))),
-            },
-        };
-        let advance = self
-            .verifier
-            .advance(&self.objects, &from, head)
-            .map_err(|error| unreadable(&error))?;
-        let (to, stopped) = match advance {
-            Advance::Moved(to) => (to, None),
-            Advance::Same => (from, None),
-            Advance::Stopped {
-                at,
-                commit,
-                refusal,
-            } => (at, Some((refusal, commit))),
-            Advance::Astray(refusal) => (from, Some((refusal, head))),
-        };
-        if self
-            .trusted
-            .as_ref()
-            .is_none_or(|before| before.head != to.head || before.introduction != to.introduction)
-        {
-            self.save(&to)?;
-        }
-        self.trusted = Some(to);
-        Ok(stopped)
-    }
-
-    fn save(&mut self, to: &Trusted) -> Result<(), Refusal> {
-        let own = self.config.own();
-        trust_file::save(&own, self.trusted.as_ref(), to).map_err(|error| {
-            Refusal::new(
-                &swarm_manifests::rules::run::DISK,
-                format!(
-                    "cannot save the trust in {}: {error}; nothing changes until it can be saved",
-                    own.display()
-                ),
-            )
-        })?;
-        let before = self.trusted.as_ref().map_or_else(
-            || "[trust]".to_string(),
-            |before| format!("{} (position {})", before.head.short(), before.position),
-        );
-        tracing::info!(head = %to.head.short(), position = to.position, "the trust moved");
-        self.tell(Event {
-            commit: Some(to.head.to_string()),
-            reason: Some(format!(
-                "the trusted trunk moved from {before} to {} (position {})",
-                to.head.short(),
-                to.position
-            )),
-            ..event("trust")
-        });
-        Ok(())
-    }
-
     /// Looks at the bundles, fetches what is missing, shows each step.
     async fn gather(&mut self, stopped: Option<(Refusal, Oid)>) -> Result<(), Refusal> {
         let stopped = stopped.map(|(refusal, commit)| trouble(&refusal, Some(commit)));
@@ -382,58 +283,6 @@ impl Walk {
         Ok(Some(Rc::new(snapshot)))
     }
 
-    /// What a sync would do: history is fetched and judged, nothing is saved, stored or shown.
-    pub async fn trial(&mut self) -> Trial {
-        let Some(fetch) = &mut self.fetch else {
-            return Ok(self.out.picture.borrow().clone());
-        };
-        let head = fetch.look().await?;
-        self.fetch_history(head).await?;
-        let Some(trust) = self.config.settings.trust.clone() else {
-            return Ok(self.out.picture.borrow().clone());
-        };
-        let from = match &self.trusted {
-            Some(trusted) => trusted.clone(),
-            None => self
-                .verifier
-                .introduce(&self.objects, &trust)
-                .map_err(|error| unreadable(&error))??,
-        };
-        let (trusted, stopped) = match self
-            .verifier
-            .advance(&self.objects, &from, head)
-            .map_err(|error| unreadable(&error))?
-        {
-            Advance::Moved(to) => (to, None),
-            Advance::Same => (from, None),
-            Advance::Stopped {
-                at,
-                commit,
-                refusal,
-            } => (at, Some(trouble(&refusal, Some(commit)))),
-            Advance::Astray(refusal) => (from, Some(trouble(&refusal, Some(head)))),
-        };
-        let snapshot = Rc::new(
-            self.verifier
-                .snapshot(&self.objects, &trusted)
-                .map_err(|error| unreadable(&error))?,
-        );
-        let needed = resolve::needed(&snapshot, &self.here);
-        let mut stock = Shelf {
-            objects: &self.objects,
-            verifier: &mut self.verifier,
-            trusted: &trusted,
-            policy: &snapshot.policy,
-            store: &self.store,
-        };
-        let offers = bundles::foresee(&mut stock, &needed);
-        let allowances = allowances(&self.objects, &snapshot, self.followed);
-        Ok(Rc::new(Picture {
-            trouble: stopped,
-            ..draw(&self.here, &snapshot, &trusted, offers, &allowances)
-        }))
-    }
-
     /// A stored bundle was found changed: away with it, so that the next walk stores it anew.
     pub fn distrust(&mut self, digest: swarm_manifests::id::Digest) {
         tracing::warn!(%digest, "a stored bundle was changed: it is stored anew");
@@ -467,53 +316,6 @@ impl Walk {
             Err(error) => tracing::warn!(%error, "small packs could not be joined"),
         }
     }
-
-    /// Shows the picture with this trouble and everything else as it was.
-    fn show(&self, trouble: Option<swarm_manifests::report::Trouble>) {
-        self.out.picture.send_modify(|picture| {
-            let before = Picture::clone(picture);
-            *picture = Rc::new(Picture {
-                here: self.here.clone(),
-                trouble,
-                ..before
-            });
-        });
-    }
-
-    fn failed(&self, refusal: &Refusal) {
-        self.out
-            .contact
-            .send_modify(|contact| contact.failure = Some(refusal.clone()));
-        let now = trouble(refusal, None);
-        // A trunk that is stopped stays the trouble that counts; that the remote is away beside it stands in the contact.
-        let standing = self.out.picture.borrow().trouble.clone();
-        if standing
-            .as_ref()
-            .is_none_or(|standing| standing.commit.is_none() && standing.rule != now.rule)
-        {
-            self.show(Some(now));
-        }
-    }
-
-    /// The remote answers again: a trouble that was only that is over.
-    fn recovered(&self) {
-        let is_over = self
-            .out
-            .picture
-            .borrow()
-            .trouble
-            .as_ref()
-            .is_some_and(|trouble| trouble.commit.is_none());
-        if is_over {
-            self.show(None);
-        }
-    }
-
-    fn tell(&self, event: Event) {
-        if self.out.events.try_send(event).is_err() {
-            tracing::warn!("an event did not reach the journal: too many wait");
-        }
-    }
 }
 
 fn unreadable(error: &ObjectError) -> Refusal {
@@ -528,33 +330,6 @@ fn allowances(objects: &Objects, snapshot: &Snapshot, followed: u64) -> Rc<Vec<(
         snapshot.position,
         followed,
     ))
-}
-
-fn draw(
-    here: &Rc<Here>,
-    snapshot: &Rc<Snapshot>,
-    trusted: &Trusted,
-    offers: BTreeMap<BundleKey, Offer>,
-    allowances: &Rc<Vec<(u64, u32)>>,
-) -> Picture {
-    Picture {
-        here: here.clone(),
-        introduction: Some(trusted.introduction),
-        resolved: Rc::new(resolve::resolve(snapshot, here, &offers)),
-        offers: Rc::new(offers),
-        snapshot: Some(snapshot.clone()),
-        allowances: allowances.clone(),
-        trouble: None,
-        warnings: Vec::new(),
-    }
-}
-
-fn send(out: &Outlets, picture: Picture) {
-    let warnings = out.picture.borrow().warnings.clone();
-    out.picture.send_replace(Rc::new(Picture {
-        warnings,
-        ..picture
-    }));
 }
 
 /// An event of the agent's; number and time are the journal's to give.

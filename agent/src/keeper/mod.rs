@@ -4,7 +4,9 @@
 //! touches two small files: how far the trunk was followed, and what was journalled already.
 
 mod board;
+mod follow;
 mod foretell;
+mod kept;
 mod status;
 mod sync;
 mod told;
@@ -14,8 +16,7 @@ pub use board::Board;
 
 use crate::{
     picture::{Contact, Picture},
-    plan::{self, Action, Have, HeldRemoval},
-    resolve::Wanted,
+    plan::{Have, HeldRemoval},
     settings::Config,
     trigger::Wake,
     walk::Trial,
@@ -25,14 +26,8 @@ use std::{
     path::PathBuf,
     rc::Rc,
 };
-use swarm_manifests::{
-    id::Digest,
-    name::Name,
-    report::Event,
-    rules,
-    status::{Next, State},
-};
-use swarm_supervisor::protocol::{Actual, FromAgent, Origin, Query, RunSpec, Standing, ToAgent};
+use swarm_manifests::{id::Digest, name::Name, report::Event, rules};
+use swarm_supervisor::protocol::{Actual, FromAgent, Query, RunSpec, Standing, ToAgent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -115,8 +110,8 @@ impl Keeper {
     ) -> Self {
         let own = config.borrow().own();
         Self {
-            previous: read_previous(&own),
-            followed: read_followed(&own).unwrap_or(0),
+            previous: kept::previous(&own),
+            followed: kept::followed(&own).unwrap_or(0),
             told: Told::load(&own.join("told.json")),
             config,
             own,
@@ -245,128 +240,6 @@ impl Keeper {
         have
     }
 
-    /// Tells the supervisor what the picture asks for. Without a trusted trunk nothing is asked for, and nothing removed.
-    async fn follow(&mut self, picture: &Picture) -> Result<(), Gone> {
-        let Some(snapshot) = &picture.snapshot else {
-            for event in self.told.trouble(picture) {
-                self.tell(FromAgent::Journal(event)).await?;
-            }
-            self.mark_changed();
-            return Ok(());
-        };
-        let have = self.have();
-        let allowed = picture
-            .allowances
-            .iter()
-            .filter(|(position, _)| *position > self.followed)
-            .map(|(_, number)| *number)
-            .max()
-            .unwrap_or(0);
-        let plan = plan::plan(&picture.resolved, &have, allowed);
-        self.held = plan.held;
-        for action in plan.actions {
-            match action {
-                Action::Remove { workflow, reason } => {
-                    self.put.remove(&workflow);
-                    let origin = Origin {
-                        commit: Some(snapshot.head.to_string()),
-                        position: Some(snapshot.position),
-                        ..Origin::default()
-                    };
-                    self.tell(FromAgent::Remove {
-                        workflow,
-                        origin,
-                        reason,
-                    })
-                    .await?;
-                }
-                Action::Put(spec) => {
-                    self.remember(&spec);
-                    // The supervisor journals the deployment.
-                    self.put.insert(spec.workflow.clone(), (*spec).clone());
-                    self.tell(FromAgent::Put(spec)).await?;
-                }
-            }
-        }
-        if self.held.is_none() && self.followed != snapshot.position {
-            self.followed = snapshot.position;
-            write_followed(&self.own, self.followed);
-            let _ = self.out.orders.try_send(Order::Followed(self.followed));
-        }
-        self.stand(picture).await?;
-        self.sweep(picture);
-        self.mark_changed();
-        Ok(())
-    }
-
-    /// Says what is held back, once each time it changes; and has each new refusal journalled.
-    async fn stand(&mut self, picture: &Picture) -> Result<(), Gone> {
-        let mut standing: Vec<Standing> = picture
-            .resolved
-            .held()
-            .map(|held| held.standing.clone())
-            .collect();
-        if let (Some(held), Some(snapshot)) = (&self.held, &picture.snapshot) {
-            standing.extend(
-                held.workflows
-                    .iter()
-                    .map(|workflow| removal(workflow, &held.reason, snapshot.head.to_string())),
-            );
-        }
-        let mut news = self.told.trouble(picture);
-        news.extend(self.told.standing(&standing));
-        if self.standing.as_ref() != Some(&standing) {
-            self.standing = Some(standing.clone());
-            self.tell(FromAgent::Standing(standing)).await?;
-        }
-        for event in news {
-            self.tell(FromAgent::Journal(event)).await?;
-        }
-        self.mark_changed();
-        Ok(())
-    }
-
-    /// Keeps what a successor takes the place of.
-    fn remember(&mut self, spec: &RunSpec) {
-        let rows = self.actual.get(&spec.workflow).map(|actual| &actual.rows);
-        let running = rows.and_then(|rows| rows.first()?.digest.as_ref()?.parse().ok());
-        if let Some(running) = running.filter(|running| *running != spec.digest) {
-            self.previous.insert(spec.workflow.clone(), running);
-            let kept = serde_json::to_vec(&self.previous).map_err(Into::into);
-            let kept =
-                kept.and_then(|text| crate::trust::replace(&self.own.join("previous.json"), &text));
-            if let Err(error) = kept {
-                tracing::warn!(%error, "cannot keep what ran before");
-            }
-        }
-    }
-
-    /// Has bundles removed that neither run nor are wanted, once nothing is on its way.
-    fn sweep(&self, picture: &Picture) {
-        if picture.resolved.held().next().is_some() {
-            return;
-        }
-        let rows = self
-            .actual
-            .values()
-            .flat_map(|actual| &actual.rows)
-            .filter_map(|row| row.digest.as_ref()?.parse().ok());
-        let wanted = picture
-            .resolved
-            .wanted
-            .values()
-            .filter_map(|wanted| match wanted {
-                Wanted::Run(spec) => Some(spec.digest),
-                Wanted::Held(_) => None,
-            });
-        let put = self.put.values().map(|spec| spec.digest);
-        let needed = rows
-            .chain(wanted)
-            .chain(put)
-            .chain(self.previous.values().copied());
-        let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
-    }
-
     async fn answer(&mut self, id: u64, query: Query, inlets: &Inlets) -> Result<(), Gone> {
         let (body, exit) = match query {
             Query::Why { workflow } => self.why(&workflow, inlets),
@@ -423,44 +296,4 @@ fn changed_in_store(actual: &Actual) -> Option<Digest> {
             || is_changed(row.next.as_ref().and_then(|next| next.rule.as_ref()))
     })?;
     row.digest.as_ref()?.parse().ok()
-}
-
-fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
-    let rule = Some(rules::trunk::MASS_REMOVAL.id.to_string());
-    let next = Next {
-        version: None,
-        commit: Some(commit),
-        state: State::Waiting,
-        reason: reason.into(),
-        rule,
-    };
-    Standing {
-        workflow: workflow.clone(),
-        bundle: None,
-        mode: None,
-        by: None,
-        next,
-    }
-}
-
-fn read_previous(own: &std::path::Path) -> BTreeMap<Name, Digest> {
-    let text = std::fs::read(own.join("previous.json")).ok();
-    text.and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default()
-}
-
-fn read_followed(own: &std::path::Path) -> Option<u64> {
-    std::fs::read_to_string(own.join("followed"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-}
-
-fn write_followed(own: &std::path::Path, position: u64) {
-    if let Err(error) =
-        crate::trust::replace(&own.join("followed"), format!("{position}\n").as_bytes())
-    {
-        tracing::warn!(%error, "cannot keep how far the trunk was followed");
-    }
 }

@@ -120,32 +120,28 @@ impl Keeper {
             );
         }
         let contact = inlets.contact.borrow();
-        match &picture.trouble {
-            Some(trouble) => step(
+        let trusted = format!("trusted up to {} (position {position})", head.short());
+        if let Some(trouble) = &picture.trouble {
+            return step(
                 false,
                 "trunk",
                 format!(
-                    "trusted up to {} (position {position}); it does not move on: {} [{}]",
-                    head.short(),
-                    trouble.reason,
-                    trouble.rule
+                    "{trusted}; it does not move on: {} [{}]",
+                    trouble.reason, trouble.rule
                 ),
-            ),
-            None => {
-                let remote = contact.url.as_deref().unwrap_or("the remote");
-                step(
-                    true,
-                    "trunk",
-                    format!(
-                        "trusted up to {} (position {position}), each commit signed and judged since the introduction; {remote} has {}",
-                        head.short(),
-                        contact
-                            .head
-                            .map_or("not been seen yet".into(), |head| head.short())
-                    ),
-                )
-            }
+            );
         }
+        let remote = contact.url.as_deref().unwrap_or("the remote");
+        let seen = contact
+            .head
+            .map_or("not been seen yet".into(), |head| head.short());
+        step(
+            true,
+            "trunk",
+            format!(
+                "{trusted}, each commit signed and judged since the introduction; {remote} has {seen}"
+            ),
+        )
     }
 
     fn checks(

@@ -111,10 +111,6 @@ fn refusal(asks: &str, whose: &str, says: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    fn devices(list: &[&str]) -> Option<Vec<String>> {
-        Some(list.iter().map(ToString::to_string).collect())
-    }
-
     #[test]
     fn a_sandbox_opens_only_what_both_ceilings_allow() {
         let asks = |item: &str| Sandbox {
@@ -122,21 +118,23 @@ mod tests {
             ..Sandbox::default()
         };
         for (item, policy, here, allowed) in [
-            ("/dev/ttyUSB0", devices(&["/dev/ttyUSB*"]), None, true),
-            ("/dev/ttyUSB*", devices(&["/dev/ttyUSB*"]), None, true),
-            ("/dev/ttyUSB*", devices(&["/dev/ttyUSB0"]), None, false),
-            ("/dev/sda", devices(&["/dev/ttyUSB*"]), None, false),
+            ("/dev/ttyUSB0", Some(vec!["/dev/ttyUSB*"]), None, true),
+            ("/dev/ttyUSB*", Some(vec!["/dev/ttyUSB*"]), None, true),
+            ("/dev/ttyUSB*", Some(vec!["/dev/ttyUSB0"]), None, false),
+            ("/dev/sda", Some(vec!["/dev/ttyUSB*"]), None, false),
             ("/dev/ttyUSB0", None, None, false),
-            ("/dev/ttyUSB0", devices(&["/dev"]), devices(&[]), false),
-            ("/dev/../etc/shadow", devices(&["/dev"]), None, false),
-            ("/devil", devices(&["/dev"]), None, false),
+            ("/dev/ttyUSB0", Some(vec!["/dev"]), Some(vec![]), false),
+            ("/dev/../etc/shadow", Some(vec!["/dev"]), None, false),
+            ("/devil", Some(vec!["/dev"]), None, false),
         ] {
+            let listed =
+                |paths: Option<Vec<&str>>| Some(paths?.into_iter().map(Into::into).collect());
             let policy = Ceiling {
-                devices: policy,
+                devices: listed(policy),
                 ..Ceiling::default()
             };
             let here = Ceiling {
-                devices: here,
+                devices: listed(here),
                 ..Ceiling::default()
             };
             assert_eq!(

@@ -3,16 +3,18 @@
 //! One bad workflow is held back alone. Held back is not absent: what runs under its name goes on.
 
 pub mod ceiling;
+mod choose;
+mod conditions;
 pub mod placeholder;
 mod spec;
 
 use crate::facts::Here;
+use choose::choose;
+use conditions::{approvals, requirements};
 use std::collections::BTreeMap;
 use swarm_manifests::{
     bundle::Bundle,
-    facts::{self, Facts},
     id::{Digest, Oid},
-    manifest::Manifest,
     name::Name,
     problem::Refusal,
     rules,
@@ -213,127 +215,6 @@ fn one(
         here,
     )
     .map_err(|refusal| not(State::Refused, refusal))
-}
-
-/// Whether this box is meant: by its own facts, and where `count` narrows, by the roster that every box reads alike.
-fn choose(manifest: &Manifest, snapshot: &Snapshot, here: &Here) -> Verdict {
-    let verdict = manifest.on.choose(&here.facts);
-    let Some(count) = manifest.on.count.filter(|_| verdict == Verdict::Chosen) else {
-        return verdict;
-    };
-    let candidates: Vec<&str> = snapshot
-        .roster
-        .values()
-        .filter(|entry| {
-            let known = Facts {
-                name: entry.name.to_string(),
-                labels: entry.labels.clone(),
-                facts: BTreeMap::new(),
-            };
-            manifest.on.choose(&known) == Verdict::Chosen
-        })
-        .map(|entry| entry.name.as_str())
-        .collect();
-    let name = here.facts.name.as_str();
-    if !candidates.contains(&name) {
-        return Verdict::NotChosen(format!(
-            "count = {count} counts the boxes that boxes/ and its labels choose, and {name} is not among them"
-        ));
-    }
-    if manifest
-        .on
-        .narrow(&manifest.workflow, candidates.iter().copied())
-        .contains(&name)
-    {
-        return Verdict::Chosen;
-    }
-    Verdict::NotChosen(format!(
-        "count = {count} of {} boxes fell on others",
-        candidates.len()
-    ))
-}
-
-fn approvals(manifest: &Manifest, found: &Found, snapshot: &Snapshot) -> Result<(), Refusal> {
-    let (needed, could) = snapshot.policy.approvals_needed(manifest);
-    if needed <= 1 {
-        return Ok(());
-    }
-    let others: Vec<&str> = could
-        .iter()
-        .filter(|name| **name != found.brought.by)
-        .map(Name::as_str)
-        .collect();
-    let missing = needed - 1;
-    let who = if others.is_empty() {
-        "nobody else has the right to".to_string()
-    } else {
-        format!("{} could", others.join(", "))
-    };
-    let reason = format!(
-        "{needed} people must stand behind it, {} does: {missing} missing, {who}",
-        found.brought.by
-    );
-    Err(Refusal::new(&rules::trunk::APPROVALS, reason)
-        .hint(format!("swarm-pack approve {}", found.brought.path)))
-}
-
-fn requirements(bundle: &Bundle, here: &Here) -> Result<(), Refusal> {
-    let Some(engine) = here.engines.get(&bundle.engine) else {
-        let known: Vec<&str> = here.engines.keys().map(Name::as_str).collect();
-        return Err(Refusal::new(
-            &rules::run::ENGINE,
-            format!(
-                "this box has no engine {:?}; it has {}",
-                bundle.engine.as_str(),
-                known.join(", ")
-            ),
-        )
-        .hint(format!(
-            "add [engines.{}] to agent.toml, or choose other boxes",
-            bundle.engine
-        )));
-    };
-    let fact = format!("engine.{}", bundle.engine);
-    if let Some(probe) = engine
-        .version
-        .as_ref()
-        .filter(|_| here.facts.get(&fact).is_none())
-    {
-        let program = probe.first().map_or("", String::as_str);
-        return Err(Refusal::new(
-            &rules::run::ENGINE,
-            format!(
-                "the engine {} is not installed here: {program} does not answer",
-                bundle.engine
-            ),
-        )
-        .hint(format!(
-            "install it, or choose other boxes (where = '{fact}')"
-        )));
-    }
-    let unmet = facts::unmet(&bundle.requires, &here.facts);
-    let Some(first) = unmet.first() else {
-        return Ok(());
-    };
-    let found = first
-        .found
-        .as_deref()
-        .map_or("this box has none".to_string(), |found| {
-            format!("this box has {found}")
-        });
-    let more = if unmet.len() > 1 {
-        format!(" (and {} more)", unmet.len() - 1)
-    } else {
-        String::new()
-    };
-    Err(Refusal::new(
-        &rules::run::REQUIREMENT,
-        format!(
-            "[requires] {} = \"{}\": {found}{more}",
-            first.fact, first.wanted
-        ),
-    )
-    .hint("install what is missing, or choose other boxes with [on] where"))
 }
 
 fn broken(problems: &[swarm_manifests::problem::Problem]) -> Refusal {

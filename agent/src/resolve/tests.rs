@@ -2,7 +2,7 @@ use super::*;
 use std::sync::Arc;
 use swarm_manifests::{
     bundle,
-    facts::Value,
+    facts::{Facts, Value},
     manifest,
     name::Pattern,
     policy::{Ceiling, Grant, Person, Policy, Right},

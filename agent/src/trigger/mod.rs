@@ -3,10 +3,15 @@
 //! A wake carries nothing. A forged, repeated or lost one costs a look, and decides nothing.
 
 pub mod files;
+pub mod hooks;
 pub mod pace;
 pub mod webhook;
 
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long one waits for more saves of the same file or folder.
+pub const SETTLE: Duration = Duration::from_millis(100);
 
 /// How often somebody asked us to look; a level, so that none is lost while we are busy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

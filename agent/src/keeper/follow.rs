@@ -1,0 +1,153 @@
+//! From a picture to what the supervisor is told: plan, tell, say what is held back, sweep the store.
+//!
+//! Touches nothing but the supervisor's socket and the keeper's small files.
+
+use super::{Gone, Keeper, Order, kept};
+use crate::{
+    picture::Picture,
+    plan::{self, Action},
+    resolve::Wanted,
+};
+use swarm_manifests::{
+    name::Name,
+    rules,
+    status::{Next, State},
+};
+use swarm_supervisor::protocol::{FromAgent, Origin, RunSpec, Standing};
+
+impl Keeper {
+    /// Tells the supervisor what the picture asks for. Without a trusted trunk nothing is asked for, and nothing removed.
+    pub(super) async fn follow(&mut self, picture: &Picture) -> Result<(), Gone> {
+        let Some(snapshot) = &picture.snapshot else {
+            for event in self.told.trouble(picture) {
+                self.tell(FromAgent::Journal(event)).await?;
+            }
+            self.mark_changed();
+            return Ok(());
+        };
+        let have = self.have();
+        let allowed = picture
+            .allowances
+            .iter()
+            .filter(|(position, _)| *position > self.followed)
+            .map(|(_, number)| *number)
+            .max()
+            .unwrap_or(0);
+        let plan = plan::plan(&picture.resolved, &have, allowed);
+        self.held = plan.held;
+        for action in plan.actions {
+            match action {
+                Action::Remove { workflow, reason } => {
+                    self.put.remove(&workflow);
+                    let origin = Origin {
+                        commit: Some(snapshot.head.to_string()),
+                        position: Some(snapshot.position),
+                        ..Origin::default()
+                    };
+                    self.tell(FromAgent::Remove {
+                        workflow,
+                        origin,
+                        reason,
+                    })
+                    .await?;
+                }
+                Action::Put(spec) => {
+                    self.remember(&spec);
+                    // The supervisor journals the deployment.
+                    self.put.insert(spec.workflow.clone(), (*spec).clone());
+                    self.tell(FromAgent::Put(spec)).await?;
+                }
+            }
+        }
+        if self.held.is_none() && self.followed != snapshot.position {
+            self.followed = snapshot.position;
+            kept::keep_followed(&self.own, self.followed);
+            let _ = self.out.orders.try_send(Order::Followed(self.followed));
+        }
+        self.stand(picture).await?;
+        self.sweep(picture);
+        self.mark_changed();
+        Ok(())
+    }
+
+    /// Says what is held back, once each time it changes; and has each new refusal journalled.
+    async fn stand(&mut self, picture: &Picture) -> Result<(), Gone> {
+        let mut standing: Vec<Standing> = picture
+            .resolved
+            .held()
+            .map(|held| held.standing.clone())
+            .collect();
+        if let (Some(held), Some(snapshot)) = (&self.held, &picture.snapshot) {
+            standing.extend(
+                held.workflows
+                    .iter()
+                    .map(|workflow| removal(workflow, &held.reason, snapshot.head.to_string())),
+            );
+        }
+        let mut news = self.told.trouble(picture);
+        news.extend(self.told.standing(&standing));
+        if self.standing.as_ref() != Some(&standing) {
+            self.standing = Some(standing.clone());
+            self.tell(FromAgent::Standing(standing)).await?;
+        }
+        for event in news {
+            self.tell(FromAgent::Journal(event)).await?;
+        }
+        self.mark_changed();
+        Ok(())
+    }
+
+    /// Keeps what a successor takes the place of.
+    fn remember(&mut self, spec: &RunSpec) {
+        let rows = self.actual.get(&spec.workflow).map(|actual| &actual.rows);
+        let running = rows.and_then(|rows| rows.first()?.digest.as_ref()?.parse().ok());
+        if let Some(running) = running.filter(|running| *running != spec.digest) {
+            self.previous.insert(spec.workflow.clone(), running);
+            kept::keep_previous(&self.own, &self.previous);
+        }
+    }
+
+    /// Has bundles removed that neither run nor are wanted, once nothing is on its way.
+    fn sweep(&self, picture: &Picture) {
+        if picture.resolved.held().next().is_some() {
+            return;
+        }
+        let rows = self
+            .actual
+            .values()
+            .flat_map(|actual| &actual.rows)
+            .filter_map(|row| row.digest.as_ref()?.parse().ok());
+        let wanted = picture
+            .resolved
+            .wanted
+            .values()
+            .filter_map(|wanted| match wanted {
+                Wanted::Run(spec) => Some(spec.digest),
+                Wanted::Held(_) => None,
+            });
+        let put = self.put.values().map(|spec| spec.digest);
+        let needed = rows
+            .chain(wanted)
+            .chain(put)
+            .chain(self.previous.values().copied());
+        let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
+    }
+}
+
+fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
+    let rule = Some(rules::trunk::MASS_REMOVAL.id.to_string());
+    let next = Next {
+        version: None,
+        commit: Some(commit),
+        state: State::Waiting,
+        reason: reason.into(),
+        rule,
+    };
+    Standing {
+        workflow: workflow.clone(),
+        bundle: None,
+        mode: None,
+        by: None,
+        next,
+    }
+}
