@@ -1,8 +1,12 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
-//! speaks `swarm_supervisor::protocol`. The tests of this crate drive it.
+//! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. The tests of this crate drive it.
 
 use std::{
-    collections::VecDeque, error::Error, os::unix::net::UnixStream, path::PathBuf, sync::Arc,
+    collections::{BTreeMap, VecDeque},
+    error::Error,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 use swarm_manifests::policy::Ceiling;
@@ -24,6 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         OnExit::Leave
     };
+    let agent = if agent.is_file() {
+        Agent::Command {
+            argv: vec![agent.into()],
+            env: BTreeMap::new(),
+            given: Vec::new(),
+        }
+    } else {
+        Agent::Socket(Arc::new(UnixStream::connect(agent)?))
+    };
     run::run(Settings {
         box_name: "testbox".into(),
         state,
@@ -34,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         agent_user: None,
         keep_state: Duration::from_secs(60),
         on_exit,
-        agent: Agent::Socket(Arc::new(UnixStream::connect(agent)?)),
+        agent,
         holder: None,
     })?;
     Ok(())

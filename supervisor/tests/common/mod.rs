@@ -41,10 +41,21 @@ pub struct World {
     /// Every message that the supervisor sent.
     pub heard: Vec<ToAgent>,
     stop: bool,
+    /// Whom the supervisor runs as, besides us.
+    user: Option<u32>,
 }
 
 impl World {
     pub fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// With a supervisor that an ordinary user started.
+    pub fn of_nobody() -> Self {
+        Self::of(Some(65_534))
+    }
+
+    fn of(user: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("passable");
         let listener = UnixListener::bind(folder.path().join("agent.sock")).expect("a socket");
@@ -56,7 +67,10 @@ impl World {
             decoder: Decoder::new(),
             heard: Vec::new(),
             stop: true,
+            user,
         };
+        world.give(world.folder.path());
+        world.give(&world.folder.path().join("agent.sock"));
         world.start();
         world
     }
@@ -67,23 +81,8 @@ impl World {
 
     /// Starts the supervisor and waits for its Hello.
     pub fn start(&mut self) {
-        let mut program = std::env::current_exe().expect("ourselves");
-        program.pop();
-        program.pop();
-        let program = program.join("examples/supervise");
-        let mut command = Command::new(program);
-        command
-            .arg(self.state())
-            .arg(self.control())
-            .arg(self.folder.path().join("agent.sock"));
-        if self.stop {
-            command.arg("--stop");
-        }
-        self.supervisor = Some(
-            command
-                .spawn()
-                .expect("the supervisor's example is built with the tests"),
-        );
+        let socket = self.folder.path().join("agent.sock");
+        self.launch(&socket);
         let (agent, _) = self.listener.accept().expect("it connects");
         agent
             .set_read_timeout(Some(Duration::from_millis(20)))
@@ -97,6 +96,54 @@ impl World {
                 .any(|m| matches!(m, ToAgent::Hello { .. }))
                 .then_some(())
         });
+    }
+
+    /// Starts the supervisor with an agent of its own: a shell script.
+    pub fn start_with_agent(&mut self, script: &str) {
+        let agent = self.folder.path().join("agent.sh");
+        fs::write(&agent, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("a mode");
+        self.launch(&agent);
+        let control = self.control();
+        self.until("the control socket answers", |_| {
+            client::connect(&control)
+                .and_then(|connection| connection.ask(&Request::List))
+                .ok()
+        });
+    }
+
+    fn launch(&mut self, agent: &Path) {
+        use std::os::unix::process::CommandExt as _;
+        let mut program = std::env::current_exe().expect("ourselves");
+        program.pop();
+        program.pop();
+        let mut program = program.join("examples/supervise");
+        if self.user.is_some() {
+            // Where it lies may be closed to others.
+            let copy = self.folder.path().join("supervise");
+            let copied = Command::new("cp").arg(&program).arg(&copy).status();
+            assert!(copied.expect("cp").success());
+            program = copy;
+        }
+        let mut command = Command::new(program);
+        command.arg(self.state()).arg(self.control()).arg(agent);
+        if self.stop {
+            command.arg("--stop");
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        self.supervisor = Some(
+            command
+                .spawn()
+                .expect("the supervisor's example is built with the tests"),
+        );
+    }
+
+    fn give(&self, path: &Path) {
+        if let Some(user) = self.user {
+            std::os::unix::fs::chown(path, Some(user), Some(user)).expect("chown");
+        }
     }
 
     pub fn pid(&self) -> i32 {
@@ -287,10 +334,13 @@ impl World {
             let path = folder.join("tree").join(path);
             fs::write(&path, text).expect("a file");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("a mode");
+            self.give(&path);
         }
         for folder in [&folder, &folder.join("tree")] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("a mode");
+            self.give(folder);
         }
+        self.give(&folder.join("bundle.lock"));
         lock.digest()
     }
 }
