@@ -3,6 +3,7 @@
 //! Nothing is shared between two worlds but the machine; a world ends what it started, by process id, and removes its folder.
 
 pub mod bench;
+pub mod by_hand;
 pub mod deploy;
 pub mod map;
 pub mod process;
@@ -10,6 +11,7 @@ pub mod server;
 pub mod swarm_box;
 pub mod world;
 
+pub use by_hand::ByHand;
 pub use deploy::Deploy;
 pub use map::Map;
 pub use process::{Running, until};

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{Read, Seek, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -172,6 +172,22 @@ pub fn run(command: &mut Command) -> Result<String> {
             "{command:?} ended with {}\n{}{}",
             output.status,
             String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a command that has to succeed, with these bytes as its input; gives its stdout.
+pub fn feed(command: &mut Command, bytes: &[u8]) -> Result<String> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    let output = command.stdin(file).output()?;
+    if !output.status.success() {
+        bail!(
+            "{command:?} ended with {}\n{}",
+            output.status,
             String::from_utf8_lossy(&output.stderr)
         );
     }
