@@ -4,13 +4,8 @@
 //! from the [`Table`]s and reports what only it can know. What is wrong in form is simply absent for it.
 
 use crate::{
-    bundle::MAX_TEXT,
-    characters::is_bidirectional,
     problem::Problem,
-    rules::{
-        Rule,
-        file::{BAD_VALUE, CHARACTERS, MISSING_KEY, SYNTAX, TOO_LARGE},
-    },
+    rules::{Rule, file::BAD_VALUE},
     shape::{Kind, Shape},
     units::{ByteSize, parse_duration},
 };
@@ -21,6 +16,9 @@ use toml::{
 };
 
 mod check;
+mod sheet;
+
+use sheet::{Sheet, text_of};
 
 /// So many problems of one file are told.
 const MAX_PROBLEMS: usize = 100;
@@ -72,118 +70,6 @@ pub(crate) fn read<T>(
             )],
         ),
         _ => (None, problems),
-    }
-}
-
-fn text_of<'t>(file: &str, bytes: &'t [u8]) -> Result<&'t str, Problem> {
-    if bytes.len() > MAX_TEXT {
-        return Err(Problem::whole(
-            file,
-            &TOO_LARGE,
-            format!("the file has {} bytes, {MAX_TEXT} at most", bytes.len()),
-        ));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = bytes
-            .get(..error.valid_up_to())
-            .and_then(|good| std::str::from_utf8(good).ok())
-            .unwrap_or_default();
-        Problem::at(
-            file,
-            good,
-            good.len()..good.len() + 1,
-            &SYNTAX,
-            "the file is not UTF-8 from here on",
-        )
-        .hint("save it as UTF-8")
-    })?;
-    if text.starts_with('\u{feff}') {
-        let problem = Problem::at(
-            file,
-            text,
-            0..3,
-            &CHARACTERS,
-            "the file begins with a byte order mark",
-        );
-        return Err(problem.hint("save it as UTF-8 without a byte order mark"));
-    }
-    Ok(text)
-}
-
-/// One file that is being read, and what is wrong with it so far.
-pub(crate) struct Sheet<'t> {
-    file: &'t str,
-    text: &'t str,
-    problems: RefCell<Vec<Problem>>,
-}
-
-impl Sheet<'_> {
-    fn report(
-        &self,
-        span: Option<Range<usize>>,
-        rule: &'static Rule,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() > MAX_PROBLEMS {
-            return;
-        }
-        let mut problem = if problems.len() == MAX_PROBLEMS {
-            Problem::whole(
-                self.file,
-                rule,
-                "there are more problems; these are the first ones",
-            )
-        } else {
-            match span {
-                Some(span) => Problem::at(self.file, self.text, span, rule, message),
-                None => Problem::whole(self.file, rule, message),
-            }
-        };
-        problem.hint = hint;
-        problems.push(problem);
-    }
-
-    fn check_characters(&self) {
-        for (at, c) in self
-            .text
-            .char_indices()
-            .filter(|(_, c)| is_bidirectional(*c))
-        {
-            self.report(
-                Some(at..at + c.len_utf8()),
-                &CHARACTERS,
-                format!("the character {c:?} changes how the text is shown"),
-                None,
-            );
-        }
-    }
-
-    /// Adds the errors of syntax; of the other problems keeps those that are not their consequence.
-    fn keep_beside(&self, errors: &[toml::de::Error]) {
-        let found: Vec<Problem> = errors
-            .iter()
-            .take(MAX_PROBLEMS)
-            .map(|error| {
-                let span = error.span().unwrap_or(self.text.len()..self.text.len());
-                Problem::at(self.file, self.text, span, &SYNTAX, error.message())
-            })
-            .collect();
-        let mut problems = self.problems.borrow_mut();
-        problems.retain(|problem| {
-            problem.rule != &MISSING_KEY
-                && problem.line != 0
-                && found.iter().all(|error| error.line != problem.line)
-        });
-        problems.extend(found);
-    }
-
-    fn finish(self) -> Vec<Problem> {
-        let mut problems = self.problems.into_inner();
-        problems
-            .sort_by_key(|problem| problem.span.as_ref().map_or((1, 0), |span| (0, span.start)));
-        problems
     }
 }
 
