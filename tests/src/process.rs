@@ -108,6 +108,14 @@ pub fn signal(pid: u32, name: &str) {
         .status();
 }
 
+/// Sends a signal to a process group that its leader's id names.
+pub fn signal_group(leader: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), "--", &format!("-{leader}")])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// Whether a process of this id is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {

@@ -2,7 +2,7 @@
 
 use crate::{
     World,
-    process::{Running, free_port, program, run, until},
+    process::{Running, free_port, program, run, signal_group, until},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -15,7 +15,7 @@ use std::{
 #[derive(Debug)]
 pub struct GitOverHttp {
     _nginx: Running,
-    _fcgiwrap: Running,
+    fcgiwrap: Running,
     port: u16,
     access_log: PathBuf,
     /// Over https: what a client has to trust.
@@ -60,6 +60,8 @@ impl GitOverHttp {
             .env("GIT_CONFIG_VALUE_0", "*");
         wrap.args(["-c", "4", "-s"])
             .arg(format!("unix:{}", socket.display()));
+        // It leaves its workers behind when it ends: they are ended as its group.
+        std::os::unix::process::CommandExt::process_group(&mut wrap, 0);
         let fcgiwrap = Running::start("fcgiwrap", &mut wrap, &world.path("logs/fcgiwrap"))?;
         until("fcgiwrap's socket", || socket.exists().then_some(()))?;
         let nginx = Running::start(
@@ -77,7 +79,7 @@ impl GitOverHttp {
         })?;
         Ok(Self {
             _nginx: nginx,
-            _fcgiwrap: fcgiwrap,
+            fcgiwrap,
             port,
             access_log: folder.join("access.log"),
             ca,
@@ -111,6 +113,12 @@ impl GitOverHttp {
         text.lines()
             .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
             .sum()
+    }
+}
+
+impl Drop for GitOverHttp {
+    fn drop(&mut self) {
+        signal_group(self.fcgiwrap.pid(), "TERM");
     }
 }
 
