@@ -194,9 +194,9 @@ pub fn clear(quarantine: &Path) -> io::Result<()> {
     for entry in entries {
         let path: PathBuf = entry?.path();
         if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir_all(&path)?
+            fs::remove_dir_all(&path)?;
         } else {
-            fs::remove_file(&path)?
+            fs::remove_file(&path)?;
         }
     }
     Ok(())

@@ -153,26 +153,21 @@ impl Verifier {
                 )?)
             }
             Ask::ManifestOf(workflow) => {
-                let mut found = 0;
+                // Without a manifest nothing says which boxes are meant: then it needs a grant for all of them.
+                let mut sides = Vec::new();
                 for tree in [trees.0, trees.1] {
                     for (path, mode, blob) in manifests_of(objects, tree, workflow)? {
-                        let side = self.side(objects, &path, Some((mode, blob)))?;
-                        rights::may_deploy(
-                            id,
-                            &at.policy,
-                            signer,
-                            change.path,
-                            workflow,
-                            (Side::Absent, side.borrow()),
-                        )?;
-                        found += 1;
+                        sides.push(self.side(objects, &path, Some((mode, blob)))?);
                     }
                 }
-                // Without a manifest nothing says which boxes are meant: then it needs a grant for all of them.
-                let unknown = (Side::Absent, Side::Broken);
-                Ok(if found == 0 {
-                    rights::may_deploy(id, &at.policy, signer, change.path, workflow, unknown)?
-                })
+                if sides.is_empty() {
+                    sides.push(OwnedSide::Broken);
+                }
+                for side in &sides {
+                    let sides = (Side::Absent, side.borrow());
+                    rights::may_deploy(id, &at.policy, signer, change.path, workflow, sides)?;
+                }
+                Ok(())
             }
         }
     }

@@ -123,17 +123,17 @@ impl Verifier {
 
     fn roster(&mut self, objects: &Objects, tree: &Tree) -> Result<ReadRoster, ObjectError> {
         let folder = tree.get(b"boxes").map(|entry| entry.id);
-        if let (Some((id, known)), Some(folder)) = (&self.roster, folder) {
-            if *id == folder {
-                return Ok(known.clone());
-            }
+        if let (Some((id, known)), Some(folder)) = (&self.roster, folder)
+            && *id == folder
+        {
+            return Ok(known.clone());
         }
         let (mut boxes, mut problems) = (BTreeMap::new(), Vec::new());
         each_file(objects, tree, "boxes", |change, mode, id| {
             let is_entry = change
                 .path
                 .strip_prefix("boxes/")
-                .is_some_and(|file| !file.contains('/') && file.ends_with(".toml"));
+                .is_some_and(|file| !file.contains('/') && file.strip_suffix(".toml").is_some());
             if !is_entry {
                 return Ok(());
             }

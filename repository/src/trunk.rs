@@ -102,10 +102,6 @@ impl Verifier {
             ));
         }
         // It needs no signature ([trust] vouches for it), but where it has one, that says who brought what it holds.
-        let nobody = || Signer {
-            name: Name::new("introduction").expect("it is a name"),
-            key: String::new(),
-        };
         let signer = rights::signer(id, &commit, &policy).unwrap_or_else(|_| nobody());
         let mut trusted = Trusted {
             introduction: id,
@@ -197,6 +193,15 @@ impl Verifier {
             policy,
             policy_blob,
         }))
+    }
+}
+
+/// Who brought what an unsigned introduction holds.
+fn nobody() -> Signer {
+    let name = Name::new("introduction").expect("it has the form of a name");
+    Signer {
+        name,
+        key: String::new(),
     }
 }
 

@@ -43,7 +43,7 @@ pub enum Loaded {
 /// trust.json without its checksum.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Saved {
     format: u32,
     trust: Trust,
     head: Oid,
@@ -92,7 +92,7 @@ pub fn load(dir: &Path, trust: &Trust) -> Loaded {
     if head.trust != *trust {
         return Loaded::Reintroduced(head.trust);
     }
-    match replay(dir, head) {
+    match replay(dir, &head) {
         Ok(trusted) => Loaded::Kept(Box::new(trusted)),
         Err(what) => lost(&what),
     }
@@ -137,7 +137,7 @@ pub fn save(dir: &Path, old: Option<&Trusted>, new: &Trusted) -> io::Result<()> 
     let number = ledger.number;
     write_head(
         dir,
-        &Head {
+        &Saved {
             format: 1,
             trust: trust_of(new),
             head: new.head,
@@ -161,7 +161,7 @@ fn trust_of(trusted: &Trusted) -> Trust {
 }
 
 /// None: there is no such file.
-fn read_head(dir: &Path) -> Result<Option<Head>, String> {
+fn read_head(dir: &Path) -> Result<Option<Saved>, String> {
     let mut text = String::new();
     let file = match File::open(dir.join(NAME)) {
         Ok(file) => file,
@@ -176,7 +176,7 @@ fn read_head(dir: &Path) -> Result<Option<Head>, String> {
     if Digest::of(json.as_bytes()) != check {
         return Err(damaged());
     }
-    let head: Head = serde_json::from_str(json).map_err(|_| damaged())?;
+    let head: Saved = serde_json::from_str(json).map_err(|_| damaged())?;
     if head.format == 1 {
         Ok(Some(head))
     } else {
@@ -194,7 +194,7 @@ fn split_check(text: &str) -> Option<(Digest, &str)> {
     Some((check.parse().ok()?, json))
 }
 
-fn write_head(dir: &Path, head: &Head) -> io::Result<()> {
+fn write_head(dir: &Path, head: &Saved) -> io::Result<()> {
     let json = serde_json::to_string(head)?;
     let text = format!(
         "{{\"trust\":{json},\"check\":\"{}\"}}\n",
@@ -234,6 +234,9 @@ fn append(dir: &Path, ledger: &Ledger, records: &[Line<'_>]) -> io::Result<Ledge
     if file.metadata()?.len() < ledger.bytes {
         return Err(io::Error::other("the ledger was cut off"));
     }
+    if records.is_empty() && ledger.bytes > 0 {
+        return Ok(ledger.clone());
+    }
     file.set_len(ledger.bytes)?;
     file.seek(SeekFrom::Start(ledger.bytes))?;
     let mut after = ledger.clone();
@@ -255,7 +258,7 @@ fn chain(before: Digest, json: &str) -> Digest {
     Digest::of(&[&before.0, json.as_bytes()].concat())
 }
 
-fn replay(dir: &Path, head: Head) -> Result<Trusted, String> {
+fn replay(dir: &Path, head: &Saved) -> Result<Trusted, String> {
     let name = format!("ledger-{}", head.ledger.number);
     let mut text = Vec::new();
     let limit = head.ledger.bytes.min(MAX_LEDGER);

@@ -45,6 +45,8 @@ pub struct Blob {
 
 /// Changes of a tree: path -> mode and id, or none where it is to go.
 pub type Changes = BTreeMap<String, Option<(Mode, Oid)>>;
+/// One of them, by the rest of its path.
+type ChangeTo<'a> = (&'a str, Option<(Mode, Oid)>);
 
 impl Writer {
     /// For the repository at this path (a clone, or a bare one).
@@ -108,7 +110,11 @@ impl Writer {
             let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             running
                 .into_iter()
-                .map(|thread| thread.join().expect("reading a file does not panic"))
+                .map(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect::<Vec<_>>()
         });
         let mut done: Vec<(usize, Blob)> = Vec::with_capacity(paths.len());
@@ -124,6 +130,11 @@ impl Writer {
         self.object(Kind::Blob, bytes)
     }
 
+    /// Writes a raw commit as it is.
+    pub fn commit(&self, raw: &[u8]) -> Result<Oid, ObjectError> {
+        self.object(Kind::Commit, raw)
+    }
+
     /// Writes a tree of these entries, in any order; the names must be plain.
     pub fn tree(&self, entries: &[(Mode, &str, Oid)]) -> Result<Oid, ObjectError> {
         let entries = entries
@@ -135,7 +146,7 @@ impl Writer {
 
     /// A tree like `base` (none: empty) with some paths set or removed; what becomes an empty folder goes too.
     pub fn update_tree(&self, base: Option<Oid>, changes: &Changes) -> Result<Oid, ObjectError> {
-        let changes: Vec<(&str, Option<(Mode, Oid)>)> = changes
+        let changes: Vec<ChangeTo<'_>> = changes
             .iter()
             .map(|(path, to)| (path.as_str(), *to))
             .collect();
@@ -148,14 +159,14 @@ impl Writer {
     fn updated(
         &self,
         base: Option<Oid>,
-        changes: &[(&str, Option<(Mode, Oid)>)],
+        changes: &[ChangeTo<'_>],
     ) -> Result<Option<Oid>, ObjectError> {
         let base = base.map(|id| self.objects.tree(id)).transpose()?;
         let old = base.iter().flat_map(Tree::entries);
         let mut entries: BTreeMap<Vec<u8>, (Mode, Oid)> = old
             .map(|entry| (entry.name.to_vec(), (entry.mode, entry.id)))
             .collect();
-        let mut below: BTreeMap<&str, Vec<(&str, Option<(Mode, Oid)>)>> = BTreeMap::new();
+        let mut below: BTreeMap<&str, Vec<ChangeTo<'_>>> = BTreeMap::new();
         for (path, to) in changes {
             match (path.split_once('/'), to) {
                 (Some((folder, rest)), to) => below.entry(folder).or_default().push((rest, *to)),

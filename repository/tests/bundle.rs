@@ -14,6 +14,9 @@ use swarm_repository::{
 };
 use world::World;
 
+/// What is done to the bundle, the rule, and how.
+type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&World));
+
 const FOLDER: &str = "bundles/ramp/1.0.0";
 
 /// A world with the bundle ramp 1.0.0, not committed yet.
@@ -86,27 +89,27 @@ fn every_tampering_has_its_own_refusal() {
     };
     let put =
         |world: &World, path: &str, text: &str| world.write(&format!("{FOLDER}/{path}"), text);
-    let cases: [(&str, &str, &dyn Fn(&World)); 12] = [
+    let cases: [Case<'_>; 12] = [
         ("other bytes of another size", "S-BUNDLE-05", &|world| {
-            put(world, "run.sh", "echo evil, and longer\n")
+            put(world, "run.sh", "echo evil, and longer\n");
         }),
         ("missing file", "S-BUNDLE-05", &|world| {
-            fs::remove_file(world.deploy().join(FOLDER).join("lib/b")).expect("removed")
+            fs::remove_file(world.deploy().join(FOLDER).join("lib/b")).expect("removed");
         }),
         ("extra file", "S-BUNDLE-06", &|world| {
-            put(world, "lib/c", "c")
+            put(world, "lib/c", "c");
         }),
         ("extra file in front", "S-BUNDLE-06", &|world| {
-            put(world, "a", "a")
+            put(world, "a", "a");
         }),
         ("no lock", "S-BUNDLE-02", &|world| {
-            fs::remove_file(world.deploy().join(FOLDER).join("bundle.lock")).expect("removed")
+            fs::remove_file(world.deploy().join(FOLDER).join("bundle.lock")).expect("removed");
         }),
         ("no signature", "S-BUNDLE-03", &|world| {
-            fs::remove_file(world.deploy().join(FOLDER).join("bundle.lock.sig")).expect("removed")
+            fs::remove_file(world.deploy().join(FOLDER).join("bundle.lock.sig")).expect("removed");
         }),
         ("garbage for a signature", "S-BUNDLE-03", &|world| {
-            put(world, "bundle.lock.sig", "garbage")
+            put(world, "bundle.lock.sig", "garbage");
         }),
         (
             "a signature of another namespace",
@@ -121,7 +124,7 @@ fn every_tampering_has_its_own_refusal() {
                     world,
                     "bundle.lock",
                     &lock(world).replace("run.sh", "ran.sh"),
-                )
+                );
             },
         ),
         ("a lock with CRLF, signed", "S-BUNDLE-02", &|world| {
@@ -311,7 +314,9 @@ fn lock_signature_and_bundle_toml_are_needed_first() {
     let gone: Vec<Oid> = ["bundle.lock", "bundle.lock.sig", "bundle.toml"]
         .map(|file| world.id(&format!("HEAD:{FOLDER}/{file}")))
         .into();
-    gone.iter().for_each(|id| lose(&world, *id));
+    for id in &gone {
+        lose(&world, *id);
+    }
     let Looked::Need(needed) = inspect(&world) else {
         panic!("needs nothing")
     };

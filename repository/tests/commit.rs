@@ -151,11 +151,11 @@ proptest! {
 
     #[test]
     fn what_is_signed_and_the_signature_make_up_the_whole(message in "[a-z\n]{0,80}", lines in prop::collection::vec("[A-Za-z0-9+/=]{0,70}", 0..8)) {
-        let armour: String = lines.iter().map(|line| format!("\n {line}")).collect();
+        let armour = lines.iter().fold(String::new(), |text, line| text + "\n " + line);
         let bytes = raw(&format!("gpgsig first{armour}\n"), &message);
         let commit = Commit::parse(&bytes).expect("good");
         prop_assert_eq!(commit.payload.len() + armour.len() + "gpgsig first\n".len(), bytes.len());
-        let expected = format!("first\n{}", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+        let expected = lines.iter().fold("first\n".to_owned(), |text, line| text + line + "\n");
         prop_assert_eq!(commit.signature, Some(expected.into_bytes()));
     }
 }

@@ -79,11 +79,7 @@ fn odd_armour_is_refused() {
         header.replacen("U1NIU0lHAAAAAQ", "U1NIU0lHAAAAAg", 1),
         format!(
             "{} -----END SSH SIGNATURE-----\n",
-            header
-                .lines()
-                .take(3)
-                .map(|line| format!("{line}\n"))
-                .collect::<String>()
+            header.split_inclusive('\n').take(3).collect::<String>()
         ),
         "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQEz\n -----END PGP SIGNATURE-----\n".into(),
         "gpgsig \n".into(),

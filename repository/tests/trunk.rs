@@ -205,12 +205,15 @@ fn a_manifest_that_does_not_parse_needs_a_grant_for_every_box() {
     }
 }
 
+/// What is done, and how.
+type Case = (&'static str, fn(&World));
+
 #[test]
 fn a_manifest_of_somebody_else_may_not_be_removed_moved_or_made_a_link() {
-    let change: [(&str, fn(&World)); 4] = [
+    let change: [Case; 4] = [
         ("removed", |world| world.remove("manifests/roof.toml")),
         ("moved", |world| {
-            _ = world.git(["mv", "manifests/roof.toml", "manifests/lab.toml"])
+            _ = world.git(["mv", "manifests/roof.toml", "manifests/lab.toml"]);
         }),
         ("made a link", |world| {
             world.remove("manifests/roof.toml");
@@ -219,7 +222,7 @@ fn a_manifest_of_somebody_else_may_not_be_removed_moved_or_made_a_link() {
                 .expect("link");
         }),
         ("made executable", |world| {
-            _ = world.git(["update-index", "--chmod=+x", "manifests/roof.toml"])
+            _ = world.git(["update-index", "--chmod=+x", "manifests/roof.toml"]);
         }),
     ];
     for (what, change) in change {

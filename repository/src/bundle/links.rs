@@ -35,8 +35,8 @@ pub(super) fn links(
             }
             Err(error) => return Err(error.into()),
         };
-        let target =
-            String::from_utf8(target).map_err(|_| refuse("has a target that is not UTF-8".into()))?;
+        let target = String::from_utf8(target)
+            .map_err(|_| refuse("has a target that is not UTF-8".into()))?;
         targets.insert(entry.path.clone(), target);
     }
     Ok(lock::check_links(&targets)?)
