@@ -34,12 +34,17 @@ const BOUNDS: Bounds = Bounds {
 /// How long the indexer may go on after the last byte has come.
 const INDEX_TIME: Duration = Duration::from_secs(600);
 
+/// After so many turns of the runtime a request that was made is on its way.
+const TURNS: usize = 4;
+
 /// The remote, and the mirror that it fills.
 pub struct Fetch {
     remotes: Remotes,
     branch: String,
     mirror: PathBuf,
     quarantine: PathBuf,
+    /// One that waits for the next pack.
+    ready: Option<Indexer>,
 }
 
 impl Fetch {
@@ -65,6 +70,7 @@ impl Fetch {
             branch: repository.branch.clone(),
             mirror: own.join("mirror"),
             quarantine,
+            ready: None,
         }))
     }
 
@@ -78,9 +84,23 @@ impl Fetch {
         self.remotes.current().shown_url()
     }
 
-    /// Where the branch is.
-    pub async fn look(&mut self) -> Result<Oid, Refusal> {
-        let head = self.remotes.look(&self.branch).await?;
+    /// Where the branch is. Where something new is expected, an indexer starts while the server thinks.
+    pub async fn look(&mut self, expects_news: bool) -> Result<Oid, Refusal> {
+        let quarantine = &self.quarantine;
+        let ready = self.ready.take();
+        let prepare = async {
+            if ready.is_some() || !expects_news {
+                return ready;
+            }
+            // The request goes out first.
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            Indexer::start(quarantine).ok()
+        };
+        let (head, ready) = tokio::join!(self.remotes.look(&self.branch), prepare);
+        self.ready = ready;
+        let head = head?;
         head.ok_or_else(|| {
             Refusal::new(
                 &NO_BRANCH,
@@ -90,9 +110,21 @@ impl Fetch {
         })
     }
 
+    /// Nothing more is expected: an indexer that waits is let go.
+    pub fn rest(&mut self) {
+        self.ready = None;
+    }
+
+    fn indexer(&mut self) -> Result<Indexer, Refusal> {
+        match self.ready.take() {
+            Some(ready) => Ok(ready),
+            None => Indexer::start(&self.quarantine),
+        }
+    }
+
     /// Fetches the commits and trees of `want` that `have` has not. Returns the bytes received.
     pub async fn history(&mut self, want: Oid, have: &[Oid]) -> Result<u64, Refusal> {
-        let mut indexer = Indexer::start(&self.quarantine)?;
+        let mut indexer = self.indexer()?;
         let sent = self
             .remotes
             .fetch(want, have, &mut indexer.input, &BOUNDS)
@@ -104,7 +136,7 @@ impl Fetch {
     pub async fn blobs(&mut self, want: &[Oid]) -> Result<u64, Refusal> {
         let mut bytes = 0;
         for some in want.chunks(MOST_WANTS) {
-            let mut indexer = Indexer::start(&self.quarantine)?;
+            let mut indexer = self.indexer()?;
             let sent = self
                 .remotes
                 .fetch_blobs(some, &mut indexer.input, &BOUNDS)

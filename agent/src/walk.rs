@@ -119,7 +119,7 @@ impl Walk {
 
     /// One walk. A poll that finds nothing does nothing but look.
     pub async fn walk(&mut self, nudges: Nudges) -> Outcome {
-        let outcome = match self.look_and_follow().await {
+        let outcome = match self.look_and_follow(nudges).await {
             Ok(moved) => {
                 if moved {
                     Outcome::Moved
@@ -137,6 +137,9 @@ impl Walk {
                 Outcome::Failed
             }
         };
+        if let Some(fetch) = &mut self.fetch {
+            fetch.rest();
+        }
         self.out.contact.send_modify(|contact| {
             contact.served = nudges.all;
             contact.is_busy = false;
@@ -149,11 +152,13 @@ impl Walk {
         outcome
     }
 
-    async fn look_and_follow(&mut self) -> Result<bool, Refusal> {
+    async fn look_and_follow(&mut self, nudges: Nudges) -> Result<bool, Refusal> {
         let Some(fetch) = &mut self.fetch else {
             return Ok(false);
         };
-        let head = fetch.look().await?;
+        // A poll mostly finds nothing; who nudges knows of something.
+        let served = self.out.contact.borrow().served;
+        let head = fetch.look(nudges.all != served).await?;
         self.out.contact.send_modify(|contact| {
             contact.head = Some(head);
             contact.at = Some(jiff::Timestamp::now());

@@ -79,7 +79,10 @@ impl Walker {
                     changed = nudges.changed() => {
                         changed?;
                         let settle = if self.config.local.is_some() { SETTLE } else { pace.until_nudged(start.elapsed()) };
-                        tokio::time::sleep(settle).await;
+                        // The timer's smallest step is a millisecond, also for nothing.
+                        if !settle.is_zero() {
+                            tokio::time::sleep(settle).await;
+                        }
                         break;
                     }
                     changed = self.reloads.changed() => {

@@ -7,6 +7,9 @@ use crate::{
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+/// What signs webhooks for the map of a test.
+pub const HOOK_SECRET: &str = "a secret of the map";
+
 /// `swarm-map serve`
 #[derive(Debug)]
 pub struct Map<'a> {
@@ -36,9 +39,14 @@ impl<'a> Map<'a> {
 
     /// Starts it again, at the same address with the same store.
     pub fn run(&mut self) -> Result<()> {
+        let secret = self.world.path("keys/map.hook");
+        std::fs::write(&secret, format!("{HOOK_SECRET}\n"))?;
         let mut command = self.world.map();
+        command
+            .arg("serve")
+            .arg("--webhook-secret-file")
+            .arg(secret);
         command.args([
-            "serve",
             "--public-read",
             "--heartbeat",
             self.heartbeat,
@@ -53,6 +61,11 @@ impl<'a> Map<'a> {
             &self.world.path("logs/map"),
         )?);
         until("the map being ready", || self.get("/readyz").ok()).map(drop)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Ends it.

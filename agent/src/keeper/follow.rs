@@ -35,6 +35,7 @@ impl Keeper {
             .unwrap_or(0);
         let plan = plan::plan(&picture.resolved, &have, allowed);
         self.held = plan.held;
+        let mut remembered = false;
         for action in plan.actions {
             match action {
                 Action::Remove { workflow, reason } => {
@@ -52,12 +53,17 @@ impl Keeper {
                     .await?;
                 }
                 Action::Put(spec) => {
-                    self.remember(&spec);
+                    remembered |= self.remember(&spec);
                     // The supervisor journals the deployment.
                     self.put.insert(spec.workflow.clone(), (*spec).clone());
                     self.tell(FromAgent::Put(spec)).await?;
                 }
             }
+        }
+        // The messages go out before anything is written that a start need not wait for.
+        tokio::task::yield_now().await;
+        if remembered {
+            kept::keep_previous(&self.own, &self.previous);
         }
         if self.held.is_none() && self.followed != snapshot.position {
             self.followed = snapshot.position;
@@ -97,14 +103,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Keeps what a successor takes the place of.
-    fn remember(&mut self, spec: &RunSpec) {
+    /// Notes what a successor takes the place of. True: that is to be kept.
+    fn remember(&mut self, spec: &RunSpec) -> bool {
         let rows = self.actual.get(&spec.workflow).map(|actual| &actual.rows);
         let running = rows.and_then(|rows| rows.first()?.digest.as_ref()?.parse().ok());
-        if let Some(running) = running.filter(|running| *running != spec.digest) {
-            self.previous.insert(spec.workflow.clone(), running);
-            kept::keep_previous(&self.own, &self.previous);
+        let replaced = running.filter(|running| *running != spec.digest);
+        if let Some(replaced) = replaced {
+            self.previous.insert(spec.workflow.clone(), replaced);
         }
+        replaced.is_some()
     }
 
     /// Has bundles removed that neither run nor are wanted, once nothing is on its way.

@@ -21,7 +21,7 @@ impl Walk {
         let Some(fetch) = &mut self.fetch else {
             return Ok(self.out.picture.borrow().clone());
         };
-        let head = fetch.look().await?;
+        let head = fetch.look(false).await?;
         self.fetch_history(head).await?;
         let Some(trust) = self.config.settings.trust.clone() else {
             return Ok(self.out.picture.borrow().clone());

@@ -11,7 +11,7 @@ mod poll;
 mod program;
 mod publish;
 mod watched;
-mod webhook;
+pub mod webhook;
 
 use crate::world::swarm_program;
 use anyhow::{Context, Result, ensure};
