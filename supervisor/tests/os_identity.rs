@@ -92,8 +92,9 @@ fn one_that_its_parent_has_reaped_tells_it_where_the_kernel_keeps_it() {
     if keeps_exits() {
         assert_eq!(exit, kept);
     }
-    shell.kill().expect("killed");
-    shell.wait().expect("reaped");
+    // Its input is closed, so it ends by itself; the test of orphans beside us may have reaped it.
+    let _ = shell.kill();
+    let _ = shell.wait();
 }
 
 fn keeps_exits() -> bool {
