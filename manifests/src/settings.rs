@@ -30,7 +30,6 @@ pub struct Settings {
     pub trust: Option<Trust>,
     pub map: Option<Map>,
     pub webhook: Option<Webhook>,
-    pub metrics: Option<String>,
     pub ceiling: Ceiling,
     pub engines: BTreeMap<Name, Engine>,
     /// `[users] range = [64000, 65000]`: the ids that workflows get where users are switched. Default 64100 to 65400.

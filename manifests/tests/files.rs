@@ -226,6 +226,14 @@ fn what_is_not_built_yet_is_refused_by_its_own_rule() {
 }
 
 #[test]
+fn a_part_of_agent_toml_that_is_not_built_yet_is_refused() {
+    let (settings, problems) =
+        settings::read("agent.toml", b"[metrics]\nlisten = \"127.0.0.1:7702\"\n");
+    assert!(settings.is_none());
+    assert_eq!(rules(&problems), ["S-FILE-10"]);
+}
+
+#[test]
 fn on_must_say_which_boxes() {
     let on = |on: &str| {
         let text = format!("version = \"1.0.0\"\n[on]\n{on}\n[run]\nmode = \"once\"\n");

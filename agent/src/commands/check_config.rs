@@ -50,7 +50,6 @@ pub fn check_config(context: &Context) -> Outcome {
         })),
         "map": settings.map.as_ref().map(|m| serde_json::json!({"url": m.url, "ca": m.ca, "token-file": m.token_file})),
         "webhook": settings.webhook.as_ref().map(|w| serde_json::json!({"listen": w.listen, "secret-file": w.secret_file})),
-        "metrics": settings.metrics,
         "ceiling": settings.ceiling,
         "engines": config.engines,
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},

@@ -54,7 +54,7 @@ pub static SHAPE: Shape = Shape {
             Kind::Table(&WEBHOOK),
             "where forges say that something was pushed",
         ),
-        Key::new("metrics", Kind::Table(&METRICS), "where metrics are served"),
+        Key::new("metrics", Kind::NotBuilt, "where metrics are served"),
         Key::new("ceiling", Kind::Table(&CEILING), "tightens the policy's"),
         Key::new(
             "engines",
@@ -152,15 +152,6 @@ static WEBHOOK: Shape = Shape {
     ],
 };
 
-static METRICS: Shape = Shape {
-    title: "[metrics]",
-    keys: &[Key::required(
-        "listen",
-        Kind::Text(&LISTEN),
-        "address and port",
-    )],
-};
-
 static ENGINE: Shape = Shape {
     title: "[engines.NAME]",
     keys: &[
@@ -228,9 +219,6 @@ fn build(root: &Table<'_>) -> Settings {
                 secret_file: table.string("secret-file").map(PathBuf::from),
             })
         }),
-        metrics: root
-            .table("metrics")
-            .and_then(|table| table.string("listen")),
         ceiling: root
             .table("ceiling")
             .map(|table| ceiling(&table))
