@@ -310,16 +310,18 @@ fn sync(folder: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io("sync", folder, &error))
 }
 
-/// Removes a folder of ours with read-only folders in it, or whatever else stands there; links are never followed.
-fn remove(path: &Path) {
-    fn open_up(path: &Path) {
-        let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                open_up(&entry.path());
-            }
+/// Makes the sealed folders in a folder of ours writable again, as removing them needs without root; links are never followed.
+pub fn open_up(path: &Path) {
+    let _ = fs::set_permissions(path, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
         }
     }
+}
+
+/// Removes a folder of ours with read-only folders in it, or whatever else stands there; links are never followed.
+fn remove(path: &Path) {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! `history`: the box's own journal, or the map's audit.
 
-use super::{Context, Outcome, ask, fleet, text};
+use super::{Context, Failure, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use swarm_manifests::report::Event;
 use swarm_supervisor::protocol::{Request, Response};
@@ -22,20 +22,29 @@ pub fn history(
     }
     let mut kept = Vec::new();
     let mut any = false;
-    let exit = ask::each(
-        context,
-        &Request::History { workflow, verify },
-        |response| {
-            match response {
-                Response::Record(event) if context.json => kept.push(event),
-                Response::Record(event) => println!("{}", written(&event)),
-                _ => return Ok(()),
-            }
-            any = true;
-            Ok(())
-        },
-    )?;
-    if context.json {
+    let request = Request::History {
+        workflow: workflow.clone(),
+        verify,
+    };
+    let exit = ask::each(context, &request, |response| {
+        match response {
+            Response::Record(event) if context.json => kept.push(event),
+            Response::Record(event) => println!("{}", written(&event)),
+            _ => return Ok(()),
+        }
+        any = true;
+        Ok(())
+    })?;
+    if let Some(name) = workflow.filter(|_| !any && !verify) {
+        return Err(Failure::with(
+            3,
+            format!("the journal has no record of a workflow {name:?}"),
+        )
+        .hint("swarm-agent history shows them all"));
+    }
+    if verify && context.json {
+        println!("{}", serde_json::json!({"whole": exit == 0}));
+    } else if context.json {
         println!(
             "{}",
             serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?

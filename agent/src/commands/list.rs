@@ -80,34 +80,39 @@ fn dash() -> String {
 
 /// Below the table, as talk: why something is not as wanted.
 fn remarks(rows: &[Row]) {
-    use swarm_manifests::status::State::{Blocked, Failed, Refused, Waiting};
-    for row in rows {
-        let place = format!("{} on {}", row.workflow, row.box_name);
-        if matches!(row.state, Refused | Blocked | Failed | Waiting)
-            && let Some(reason) = &row.reason
-        {
-            eprintln!(
-                "{}",
-                text::one_line(&format!(
-                    "{place}: {}: {reason}{}",
-                    row.state.as_str(),
-                    rule(row.rule.as_deref())
-                ))
-            );
-        }
-        if let Some(next) = &row.next {
-            let version = next.version.as_deref().unwrap_or("the next");
-            eprintln!(
-                "{}",
-                text::one_line(&format!(
-                    "{place}: {version} is {}: {}{}",
-                    next.state.as_str(),
-                    next.reason,
-                    rule(next.rule.as_deref())
-                ))
-            );
+    let mut said = Vec::new();
+    for line in rows.iter().flat_map(remarks_of) {
+        // What holds for a workflow is said once, not for each instance.
+        if !said.contains(&line) {
+            eprintln!("{line}");
+            said.push(line);
         }
     }
+}
+
+fn remarks_of(row: &Row) -> Vec<String> {
+    use swarm_manifests::status::State::{Blocked, Failed, Refused, Waiting};
+    let mut out = Vec::new();
+    let place = format!("{} on {}", row.workflow, row.box_name);
+    if matches!(row.state, Refused | Blocked | Failed | Waiting)
+        && let Some(reason) = &row.reason
+    {
+        out.push(text::one_line(&format!(
+            "{place}: {}: {reason}{}",
+            row.state.as_str(),
+            rule(row.rule.as_deref())
+        )));
+    }
+    if let Some(next) = &row.next {
+        let version = next.version.as_deref().unwrap_or("the next");
+        out.push(text::one_line(&format!(
+            "{place}: {version} is {}: {}{}",
+            next.state.as_str(),
+            next.reason,
+            rule(next.rule.as_deref())
+        )));
+    }
+    out
 }
 
 fn rule(id: Option<&str>) -> String {

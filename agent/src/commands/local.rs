@@ -53,6 +53,7 @@ pub fn local(dir: &Path) -> Outcome {
         )
         .await
     })?;
+    crate::store::open_up(folder.path());
     folder.close()?;
     Ok(u8::from(!status.success()))
 }

@@ -112,6 +112,12 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         config: named.unwrap_or_else(|| "/etc/swarm/agent.toml".into()),
         json: cli.json,
     };
+    if !matches!(
+        cli.command,
+        Command::Run { .. } | Command::Local { .. } | Command::Demo { .. }
+    ) {
+        swarm_supervisor::os::closed_pipe::end_at_a_closed_pipe();
+    }
     let outcome = match cli.command {
         Command::Run { stop_workflows } => run::run(&context, stop_workflows),
         Command::List { fleet } => list::list(&context, &fleet),

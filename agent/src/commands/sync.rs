@@ -21,6 +21,9 @@ pub fn sync(context: &Context, timeout: &str) -> Outcome {
     for line in lines(&body) {
         println!("{line}");
     }
+    for line in complaints(&body) {
+        eprintln!("{line}");
+    }
     Ok(exit)
 }
 
@@ -38,30 +41,30 @@ fn lines(body: &Value) -> Vec<String> {
             commit.get(..10).unwrap_or(&commit)
         ));
     }
-    for row in body
-        .get("workflows")
-        .and_then(Value::as_array)
+    out
+}
+
+/// What was refused and what could not be reached, each with what to do; who has not settled yet.
+fn complaints(body: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    let refused = body.get("refused").and_then(Value::as_array);
+    let standing = ["trouble", "failure"]
         .into_iter()
-        .flatten()
-    {
-        let reason = word(row, "reason").map_or_else(String::new, |reason| format!(": {reason}"));
-        let rule = word(row, "rule").map_or_else(String::new, |rule| format!(" [{rule}]"));
-        let version = word(row, "version").unwrap_or_else(|| "-".into());
-        out.push(format!(
-            "{} {version} {}{reason}{rule}",
-            word(row, "workflow").unwrap_or_default(),
-            word(row, "state").unwrap_or_default()
-        ));
-    }
-    if let Some(trouble) = body.get("trouble").filter(|trouble| trouble.is_object()) {
-        out.push(format!(
-            "refused: {} [{}]",
-            word(trouble, "reason").unwrap_or_default(),
-            word(trouble, "rule").unwrap_or_default()
-        ));
-        if let Some(hint) = word(trouble, "hint") {
-            out.push(format!("  hint: {hint}"));
+        .filter_map(|key| body.get(key).filter(|value| value.is_object()));
+    for one in standing.chain(refused.into_iter().flatten()) {
+        let word = |key: &str| one.get(key).and_then(Value::as_str).map(text::one_line);
+        let who = word("workflow").map_or_else(String::new, |name| format!("{name}: "));
+        let rule = word("rule").map_or_else(String::new, |rule| format!(" [{rule}]"));
+        let line = format!("{who}{}{rule}", word("reason").unwrap_or_default());
+        if out.contains(&line) {
+            continue;
         }
+        out.push(line);
+        out.extend(word("hint").map(|hint| format!("  hint: {hint}")));
+    }
+    let moving = body.get("moving").and_then(Value::as_array);
+    for name in moving.into_iter().flatten().filter_map(Value::as_str) {
+        out.push(format!("{}: not settled yet", text::one_line(name)));
     }
     out
 }

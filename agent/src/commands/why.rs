@@ -22,6 +22,17 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
             "{}",
             serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
         );
+    } else if let Some(rows) = body.get("boxes").and_then(Value::as_array) {
+        let is_meant = |row: &&Value| {
+            narrowed
+                .only
+                .as_deref()
+                .is_none_or(|only| row.get("box").and_then(Value::as_str) == Some(only))
+        };
+        for row in rows.iter().filter(is_meant) {
+            let place = row.get("box").and_then(Value::as_str).unwrap_or_default();
+            print!("{}", written(&format!("{name} on {place}"), row));
+        }
     } else {
         print!("{}", written(name, &body));
     }

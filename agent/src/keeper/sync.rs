@@ -109,13 +109,20 @@ impl Keeper {
             .filter(|held| matches!(held.standing.next.state, State::Refused | State::Blocked))
             .map(|held| json!({"workflow": held.standing.workflow, "reason": held.standing.next.reason, "rule": held.standing.next.rule, "hint": held.hint}))
             .collect();
-        let failed: Vec<_> = self
+        let mut failed: Vec<_> = self
             .actual
             .values()
             .filter(|actual| self.put.contains_key(&actual.workflow))
             .flat_map(|actual| &actual.rows)
             .filter_map(|row| row.next.as_ref().filter(|next| matches!(next.state, State::Failed | State::Blocked | State::Refused)).map(|next| json!({"workflow": row.workflow, "reason": next.reason, "rule": next.rule, "hint": null})))
             .collect();
+        // A row an instance, but one complaint a workflow.
+        failed.retain(|one| {
+            !refused
+                .iter()
+                .any(|other| other["workflow"] == one["workflow"])
+        });
+        failed.dedup();
         let unreachable = contact
             .failure
             .as_ref()

@@ -5,6 +5,7 @@
 mod cgroup;
 mod child;
 pub mod clock;
+pub mod closed_pipe;
 mod confine;
 pub mod expose;
 pub mod folders;

@@ -189,6 +189,7 @@ impl World {
                 child.kill().await?;
             }
         }
+        crate::store::open_up(self.folder.path());
         self.folder.close().context("removing the demo's folder")
     }
 }

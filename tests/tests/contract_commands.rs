@@ -1,0 +1,82 @@
+//! The commands' contract as a script finds it: exit codes, what goes where, what a closed pipe does.
+
+use anyhow::Result;
+use std::process::Stdio;
+use swarm_tests::{Deploy, SwarmBox, World};
+
+const EVERYWHERE: &str = "[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
+const LOOP: &str = "while :; do sleep 1; done\n";
+
+fn started<'a>(world: &'a World, deploy: &Deploy<'a>) -> Result<SwarmBox<'a>> {
+    SwarmBox::start(
+        world,
+        "box-1",
+        deploy,
+        &deploy.remote().display().to_string(),
+    )
+}
+
+#[test]
+fn sync_says_once_what_was_refused_and_why() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("lp", "1.0.0", LOOP)?;
+    let good = format!("version = \"1.0.0\"\n\n{EVERYWHERE}instances = 3\n");
+    deploy.manifest("lp", &good)?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    here.until_runs("lp", "1.0.0")?;
+    deploy.manifest("lp", &good.replace("mode =", "mod ="))?;
+    deploy.push()?;
+    let output = here.try_agent(&["sync"])?;
+    let talk = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{talk}");
+    assert_eq!(talk.matches("S-FILE-0").count(), 1, "{talk}");
+    assert!(talk.contains("manifests/lp.toml"), "{talk}");
+    let output = here.try_agent(&["sync", "--json"])?;
+    let body: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        body["refused"].as_array().map(Vec::len),
+        Some(1),
+        "{body:#}"
+    );
+    let output = here.try_agent(&["list"])?;
+    let talk = String::from_utf8(output.stderr)?;
+    assert_eq!(talk.lines().count(), 1, "{talk}");
+    Ok(())
+}
+
+#[test]
+fn history_knows_who_never_was_and_verifies_in_json() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("lp", "1.0.0", LOOP)?;
+    deploy.manifest("lp", &format!("version = \"1.0.0\"\n\n{EVERYWHERE}"))?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    here.until_runs("lp", "1.0.0")?;
+    assert_eq!(
+        here.try_agent(&["history", "nobody"])?.status.code(),
+        Some(3)
+    );
+    let body: serde_json::Value =
+        serde_json::from_str(&here.agent(&["history", "--verify", "--json"])?)?;
+    assert_eq!(body["whole"], true, "{body}");
+    Ok(())
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_without_a_panic() -> Result<()> {
+    let world = World::new()?;
+    let mut command = world.agent();
+    command
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output()?;
+    let talk = String::from_utf8(output.stderr)?;
+    assert!(talk.is_empty(), "{talk}");
+    Ok(())
+}
