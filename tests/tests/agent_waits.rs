@@ -1,0 +1,61 @@
+//! What waits, and who waits for it: approvals, installs, and a person at `sync`.
+
+use anyhow::Result;
+use std::fs;
+use swarm_manifests::status::State;
+use swarm_tests::{Deploy, SwarmBox, World};
+
+const TICKER: &str = "echo begun $SWARM_VERSION; while :; do echo tick; sleep 0.2; done\n";
+const DAEMON: &str = "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
+
+#[test]
+fn a_manifest_that_needs_two_people_waits_and_says_for_whom() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let bob = fs::read_to_string(world.key("bob")?.with_extension("pub"))?;
+    let policy = fs::read_to_string(deploy.path("policy.toml"))?;
+    let policy = policy.replacen("version = 1", "version = 2", 1).replacen(
+        "people = [\"alice\"]",
+        "people = [\"alice\", \"bob\"]\napprovals = 2",
+        1,
+    );
+    let policy = format!("{policy}\n[people.bob]\nkeys = [\"{}\"]\n", bob.trim());
+    deploy.write("policy.toml", policy)?;
+    deploy.git(&["commit", "-q", "-S", "-am", "two stand behind it"])?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", DAEMON)?;
+    deploy.push()?;
+    let remote = deploy.remote().display().to_string();
+    let here = SwarmBox::start(&world, "box-1", &deploy, &remote)?;
+    let row = here.until_state("ticker", State::Waiting)?;
+    let reason = row.reason.unwrap_or_default();
+    assert!(reason.contains("bob"), "it does not say for whom: {reason}");
+    assert!(row.rule.is_some(), "waiting without a rule");
+    Ok(())
+}
+
+#[test]
+fn sync_returns_when_the_install_has_ended() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let remote = deploy.remote().display().to_string();
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1h\"\n", "")?;
+    here.run()?;
+    let folder = deploy.source(
+        "slow",
+        "1.0.0",
+        "engine = \"sh\"\nentry = \"main.sh\"\n\n[install]\ncommand = [\"sleep\", \"2\"]\n",
+        &[("main.sh", TICKER)],
+    )?;
+    deploy.pack(&["publish", &folder])?;
+    deploy.manifest("slow", DAEMON)?;
+    deploy.push()?;
+    here.agent(&["sync"])?;
+    let row = here.row("slow")?.expect("sync has waited for it");
+    assert!(
+        matches!(row.state, State::Running | State::Ready),
+        "sync returned while it was {}",
+        row.state.as_str()
+    );
+    Ok(())
+}
