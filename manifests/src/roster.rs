@@ -1,4 +1,4 @@
-//! boxes/<box>.toml: the roster (SPEC §3). Pure.
+//! `boxes/<box>.toml`: the roster (SPEC §3). Pure.
 //!
 //! ```toml
 //! key = "ssh-ed25519 AAAA… swarmbox-3"       # the box's own key, from `swarm-agent join` or Ansible
@@ -27,7 +27,7 @@ pub struct Entry {
     pub labels: BTreeMap<String, Value>,
 }
 
-/// boxes/<box>.toml
+/// `boxes/<box>.toml`
 pub static SHAPE: Shape = Shape {
     title: "the roster entry",
     keys: &[

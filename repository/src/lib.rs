@@ -1,7 +1,7 @@
 //! Git objects, strictly read, and the verification of the trunk. The only place with git2.
 //!
 //! Nothing is ever checked out; refs are never trusted. Rooms in walking order: a pack is indexed, objects are read,
-//! the trunk is verified commit by commit, and what it says is handed on. The packager writes with [`write`].
+//! the trunk is verified commit by commit, and what it says is handed on. The packager writes with [`mod@write`].
 
 // A pack becomes objects,
 pub mod index;

@@ -38,7 +38,7 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident = $id:literal, $title:literal, $meaning:literal, $remedy:literal;)*) => {
         $(
-            #[doc = concat!($id, ": ", $title)]
+            #[doc = concat!("Rule `", $id, "`.")]
             pub static $name: $crate::rules::Rule = $crate::rules::Rule { id: $id, title: $title, meaning: $meaning, remedy: $remedy };
         )*
         /// The rules of this family.
