@@ -3,10 +3,12 @@
 //! Touches everything through its rooms; owns the trust, the mirror, the store. Hands on whole pictures, and never waits for who
 //! plans. Whatever fails leaves the picture before standing.
 
+mod gaps;
 mod show;
 mod trial;
 mod trusting;
 
+use gaps::Halt;
 use show::{draw, send};
 pub use trial::Trial;
 
@@ -174,9 +176,8 @@ impl Walk {
         self.out
             .contact
             .send_modify(|contact| contact.is_busy = true);
-        self.fetch_history(head).await?;
         let moved = self.judged != Some(head);
-        let stopped = self.advance(head)?;
+        let stopped = self.follow(head).await?;
         self.judged = Some(head);
         self.gather(stopped).await?;
         Ok(moved)
@@ -208,7 +209,7 @@ impl Walk {
     /// Looks at the bundles, fetches what is missing, shows each step.
     async fn gather(&mut self, stopped: Option<(Refusal, Oid)>) -> Result<(), Refusal> {
         let stopped = stopped.map(|(refusal, commit)| trouble(&refusal, Some(commit)));
-        let Some(snapshot) = self.snapshot()? else {
+        let Some(snapshot) = self.whole_snapshot().await? else {
             self.show(stopped);
             return Ok(());
         };
@@ -277,14 +278,11 @@ impl Walk {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Refusal> {
+    fn snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Halt> {
         let Some(trusted) = &self.trusted else {
             return Ok(None);
         };
-        let snapshot = self
-            .verifier
-            .snapshot(&self.objects, trusted)
-            .map_err(|error| unreadable(&error))?;
+        let snapshot = self.verifier.snapshot(&self.objects, trusted)?;
         Ok(Some(Rc::new(snapshot)))
     }
 

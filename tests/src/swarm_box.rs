@@ -95,6 +95,11 @@ impl<'a> SwarmBox<'a> {
         self.agent.as_mut().expect("the box was started")
     }
 
+    /// The supervisor's process id, where it was started.
+    pub fn supervisor_pid(&self) -> Option<u32> {
+        self.agent.as_ref().map(Running::pid)
+    }
+
     /// What the agent said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.world.path("logs").join(&self.name)).unwrap_or_default()

@@ -2,7 +2,7 @@
 //!
 //! Touches mirror and trust file.
 
-use super::{Walk, event, unreadable};
+use super::{Walk, event, gaps::Halt};
 use crate::picture::trouble;
 use swarm_manifests::{id::Oid, problem::Refusal, report::Event};
 use swarm_repository::{
@@ -13,25 +13,18 @@ use swarm_repository::{
 
 impl Walk {
     /// Moves the trust as far as it verifies, and saves it before anything follows from it. Gives what stopped it.
-    pub(super) fn advance(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Refusal> {
+    pub(super) fn advance(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Halt> {
         let Some(trust) = self.config.settings.trust.clone() else {
             return Ok(None);
         };
         let from = match self.trusted.clone() {
             Some(trusted) => trusted,
-            None => match self
-                .verifier
-                .introduce(&self.objects, &trust)
-                .map_err(|error| unreadable(&error))?
-            {
+            None => match self.verifier.introduce(&self.objects, &trust)? {
                 Ok(trusted) => trusted,
                 Err(refusal) => return Ok(Some((refusal, trust.introduction))),
             },
         };
-        let advance = self
-            .verifier
-            .advance(&self.objects, &from, head)
-            .map_err(|error| unreadable(&error))?;
+        let advance = self.verifier.advance(&self.objects, &from, head)?;
         let (to, stopped) = match advance {
             Advance::Moved(to) => (to, None),
             Advance::Same => (from, None),

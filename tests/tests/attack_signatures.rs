@@ -1,0 +1,132 @@
+//! "Signatures and policy" of the attacks, end to end: state files that were tampered with, a changed `[trust]`, policies that lie.
+
+use anyhow::{Result, ensure};
+use std::fs;
+use swarm_tests::{Deploy, SwarmBox, World, until};
+
+const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
+const DAEMON: &str = "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
+
+fn ticking<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<SwarmBox<'a>> {
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", DAEMON)?;
+    deploy.push()?;
+    let here = SwarmBox::start(
+        world,
+        "box-1",
+        deploy,
+        &deploy.remote().display().to_string(),
+    )?;
+    here.until_runs("ticker", "1.0.0")?;
+    Ok(here)
+}
+
+#[test]
+fn a_state_file_deleted_cut_off_or_garbage_is_not_believed_and_stops_nothing() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let mut here = ticking(&world, &deploy)?;
+    here.agent(&["sync"])?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    let file = here.path("state/agent/trust.json");
+    let good = fs::read_to_string(&file)?;
+    let head = deploy.head()?;
+    let introduction = deploy.introduction.clone();
+    for (what, bytes) in [
+        ("deleted", None),
+        ("empty", Some(String::new())),
+        ("cut off", Some(good[..good.len() / 2].to_string())),
+        ("garbage", Some("\0\u{ff}{{{".to_string())),
+        ("another head", Some(good.replace(&head, &introduction))),
+        ("ten thousand brackets", Some("[".repeat(10_000))),
+    ] {
+        here.supervisor().kill();
+        match bytes {
+            None => fs::remove_file(&file)?,
+            Some(bytes) => fs::write(&file, bytes)?,
+        }
+        here.run()?;
+        until("the trust being whole again", || {
+            fs::read_to_string(&file)
+                .ok()
+                .filter(|text| text.contains(&head))
+                .map(drop)
+        })?;
+        let history = here.agent(&["history"])?;
+        ensure!(history.contains("S-TRUNK-13"), "{what}:\n{history}");
+        assert_eq!(
+            here.until_runs("ticker", "1.0.0")?.pid,
+            before.pid,
+            "{what} touched what runs"
+        );
+    }
+    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    Ok(())
+}
+
+#[test]
+fn a_changed_trust_that_does_not_verify_stops_nothing_and_runs_nothing_new() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let mut here = ticking(&world, &deploy)?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    let file = here.path("agent.toml");
+    let good = fs::read_to_string(&file)?;
+    let wrong = "0".repeat(64);
+    here.supervisor().kill();
+    fs::write(&file, good.replace(&deploy.policy_sha256, &wrong))?;
+    here.run()?;
+    deploy.publish_sh("other", "1.0.0", TICKER)?;
+    deploy.manifest("other", DAEMON)?;
+    deploy.push()?;
+    until("the refusal of the introduction", || {
+        here.agent(&["status"])
+            .ok()
+            .filter(|status| status.contains("S-TRUNK-11"))
+            .map(drop)
+    })?;
+    assert_eq!(
+        here.until_runs("ticker", "1.0.0")?.pid,
+        before.pid,
+        "it touched what runs"
+    );
+    ensure!(
+        here.row("other")?.is_none(),
+        "something new runs without trust"
+    );
+    here.supervisor().kill();
+    fs::write(&file, good)?;
+    here.run()?;
+    here.until_runs("other", "1.0.0")?;
+    assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
+    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    Ok(())
+}
+
+#[test]
+fn two_agents_do_not_work_in_one_state_folder() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let here = ticking(&world, &deploy)?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    let second = here.path("second.toml");
+    let text = fs::read_to_string(here.path("agent.toml"))?;
+    fs::write(&second, text.replace("control.sock", "second.sock"))?;
+    let ended = swarm_tests::process::output(
+        world
+            .command("timeout")
+            .arg("20")
+            .arg(swarm_tests::world::swarm_program("swarm-agent"))
+            .args(["run", "--config"])
+            .arg(&second),
+    )?;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(
+        !ended.status.success() && ended.status.code() != Some(124),
+        "the second one went on: {said}"
+    );
+    ensure!(said.contains("state"), "it does not say why: {said}");
+    let after = here.until_runs("ticker", "1.0.0")?;
+    assert_eq!((after.pid, after.restarts), (before.pid, before.restarts));
+    Ok(())
+}
