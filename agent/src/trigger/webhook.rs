@@ -13,16 +13,14 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use swarm_wire::hook::{self, HookError, Provider};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The largest delivery, in bytes.
@@ -61,7 +59,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let tracker = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open: VecDeque<CancellationToken> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -72,14 +70,19 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(place) = room.clone().try_acquire_owned() else {
-            continue;
-        };
+        // Where there is no room, the oldest goes: who is slow keeps nobody out.
+        open.retain(|one| !one.is_cancelled());
+        if open.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.cancel();
+        }
+        let own = stop.child_token();
+        open.push_back(own.clone());
         let served = connection(stream, secrets.clone(), wake.clone());
-        let stop = stop.clone();
         tracker.spawn(async move {
-            tokio::select! { () = served => (), () = stop.cancelled() => () }
-            drop(place);
+            let _ended = own.clone().drop_guard();
+            tokio::select! { () = served => (), () = own.cancelled() => () }
         });
     }
     tracker.close();
