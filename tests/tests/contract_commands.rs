@@ -66,6 +66,32 @@ fn history_knows_who_never_was_and_verifies_in_json() -> Result<()> {
 }
 
 #[test]
+fn a_repository_below_a_closed_folder_is_missed_when_it_goes_and_found_when_it_is_back()
+-> Result<()> {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    let world = World::new()?;
+    fs::set_permissions(world.path("."), fs::Permissions::from_mode(0o700))?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("lp", "1.0.0", LOOP)?;
+    let manifest = format!("version = \"1.0.0\"\n\n{EVERYWHERE}");
+    deploy.manifest("lp", &manifest)?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    let before = here.until_runs("lp", "1.0.0")?;
+    fs::rename(deploy.remote(), world.path("git/away.git"))?;
+    let exit = here.try_agent(&["sync", "--timeout", "5s"])?.status.code();
+    assert_eq!(exit, Some(5));
+    assert_eq!(here.until_runs("lp", "1.0.0")?.pid, before.pid);
+    fs::rename(world.path("git/away.git"), deploy.remote())?;
+    swarm_tests::until("a sync that reaches the remote", || {
+        let output = here.try_agent(&["sync"]).ok()?;
+        output.status.success().then_some(())
+    })?;
+    assert_eq!(here.until_runs("lp", "1.0.0")?.pid, before.pid);
+    Ok(())
+}
+
+#[test]
 fn a_closed_pipe_ends_a_command_without_a_panic() -> Result<()> {
     let world = World::new()?;
     let mut command = world.agent();

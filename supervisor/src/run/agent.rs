@@ -60,6 +60,8 @@ pub(super) struct Child {
     token: Token,
     pid: i32,
     since: BootTime,
+    /// What it was given to see, as it was then.
+    given: (Vec<std::path::PathBuf>, Vec<given::Identity>),
 }
 
 impl Link {
@@ -171,6 +173,13 @@ impl Supervisor {
         let mut env = env;
         env.insert("SWARM_ROLE".into(), "agent".into());
         let terminal = || io::stderr().as_fd().try_clone_to_owned();
+        // Without a user of its own it sees every path as it is.
+        let paths = if self.users.agent.is_some() {
+            given.to_vec()
+        } else {
+            Vec::new()
+        };
+        let seen = (paths.clone(), given::identities(&paths));
         let given = self.users.agent.as_ref().map_or_else(
             || Ok(given::Given::default()),
             |ids| given::hand_over(&self.settings.state, ids, given),
@@ -206,6 +215,7 @@ impl Supervisor {
             token,
             pid: child.pid,
             since: clock::now(),
+            given: seen,
         });
         Ok(ours)
     }
@@ -265,6 +275,17 @@ impl Supervisor {
             self.agent.deaths = 0;
         }
         self.agent_later();
+    }
+
+    /// Another folder stands where a path of its configuration leads: it is started again, to see that.
+    pub(super) fn refresh_agent(&mut self) {
+        let Some(child) = &self.agent.child else {
+            return;
+        };
+        let (paths, then) = &child.given;
+        if self.agent.is_there() && given::identities(paths) != *then {
+            self.agent_gone("a folder of its configuration was replaced");
+        }
     }
 
     fn agent_later(&mut self) {

@@ -41,6 +41,7 @@ impl Supervisor {
     }
 
     fn answer(&mut self, id: u64, request: Request) {
+        self.refresh_agent();
         match request {
             Request::List => {
                 let rows = self.rows();

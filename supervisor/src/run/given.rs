@@ -63,6 +63,19 @@ pub(super) fn hand_over(state: &Path, ids: &Ids, files: &[PathBuf]) -> io::Resul
     Ok(given)
 }
 
+/// Device and inode of what a path names, where that is a folder.
+pub(super) type Identity = Option<(u64, u64)>;
+
+/// Which folder each path names now. The agent keeps seeing the one that stood there when it was started: another one behind the same
+/// name, or none, is noticed by comparing.
+pub(super) fn identities(paths: &[PathBuf]) -> Vec<Identity> {
+    let identity = |path: &PathBuf| {
+        let meta = path.metadata().ok().filter(fs::Metadata::is_dir)?;
+        Some((meta.dev(), meta.ino()))
+    };
+    paths.iter().map(identity).collect()
+}
+
 /// Whether a user of this id stands in the text of a `passwd(5)`.
 fn is_listed(passwd: &str, uid: u32) -> bool {
     passwd.lines().any(|line| {
