@@ -61,18 +61,19 @@ fn astray(objects: &Objects, trusted: &Trusted, head: Oid) -> Result<Way, Object
     let (new, old) = (head.short(), trusted.head.short());
     Ok(Way::Astray(if was_trusted(objects, trusted, head)? {
         let reason = format!(
-            "the branch was set back to {new}, which is older than {old}, the head trusted last"
+            "rewound: the branch was set back to {new}, which is older than {old}, the head trusted last"
         );
         Refusal::new(&REWOUND, reason).hint(format!("git push origin {}:main brings it forward again; to undo a change, push a git revert of it", trusted.head))
     } else if is_reachable(objects, trusted.head, head)? {
-        let reason = format!("in {new} the head trusted last, {old}, became a second parent");
+        let reason =
+            format!("sidelined: in {new} the head trusted last, {old}, became a second parent");
         Refusal::new(&SIDELINED, reason).hint(format!(
             "git reset --hard {} && git merge {}, sign and push it; and set pull.rebase = true",
             trusted.head, head
         ))
     } else {
         let reason = format!(
-            "the first-parent history of {new} does not contain {old}, the head trusted last"
+            "unrelated: the first-parent history of {new} does not contain {old}, the head trusted last"
         );
         Refusal::new(&UNRELATED, reason).hint(format!("git push --force origin {}:main restores the trusted history; a repository made anew needs a new [trust] on each box", trusted.head))
     }))
