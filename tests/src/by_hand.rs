@@ -110,10 +110,7 @@ impl<'a> ByHand<'a> {
             line.split_once('\t')
                 .is_some_and(|(_, found)| found == name)
         };
-        let old = lines
-            .iter()
-            .position(|line| mine(line))
-            .map(|at| lines.remove(at));
+        let old = lines.iter().position(mine).map(|at| lines.remove(at));
         let line = if rest.is_empty() {
             let kind = if mode == "40000" { "tree" } else { "blob" };
             format!("{mode} {kind} {id}\t{name}")

@@ -66,6 +66,7 @@ fn forge(hand: &ByHand<'_>, root: &str, forged: &Forged<'_>) -> Result<String> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn every_forged_bundle_is_refused_alone_and_what_runs_goes_on() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;

@@ -109,8 +109,7 @@ fn a_branch_moved_anywhere_else_changes_nothing_and_says_so() -> Result<()> {
 }
 
 #[test]
-fn a_manifest_and_a_policy_larger_than_the_filter_lets_through_are_fetched_and_judged() -> Result<()>
-{
+fn files_larger_than_the_filter_lets_through_are_fetched_and_judged() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let here = ticking(&world, &deploy)?;
