@@ -1,12 +1,7 @@
 //! What every handler is given: ways to ask and to watch the rooms, and the settings. It owns nothing that changes.
 
 use crate::{
-    feed::Feed,
-    fleet::{Fleet, Head},
-    nudge::Nudges,
-    session::Challenger,
-    settings::Settings,
-    store::Store,
+    feed::Feed, fleet::Fleet, nudge::Nudges, session::Challenger, settings::Settings, store::Store,
 };
 use std::{ops::Deref, sync::Arc};
 use tokio::sync::{Semaphore, watch};
@@ -24,8 +19,6 @@ pub struct Rooms {
     pub port: u16,
     pub store: Store,
     pub fleet: watch::Receiver<Arc<Fleet>>,
-    /// The mirror's verified head, where there is a mirror.
-    pub head: watch::Receiver<Option<Head>>,
     pub feed: Feed,
     pub nudges: Nudges,
     pub challenger: Challenger,

@@ -3,7 +3,10 @@
 //! Changes come in from store and fleet; a stream that was away asks for what is newer than the last it saw, and is told to
 //! read everything anew where that is no longer there. Slow readers hold nobody up.
 
-use crate::{fleet::BoxView, store::audit::Entry};
+use crate::{
+    fleet::{BoxView, trunk::Trunk},
+    store::audit::Entry,
+};
 use serde::Serialize;
 use std::{collections::VecDeque, sync::Arc};
 use swarm_manifests::status::Row;
@@ -32,6 +35,8 @@ pub enum Change {
     },
     /// A new line of the audit.
     Audit(Box<Entry>),
+    /// The trunk moved, or something keeps it from moving.
+    Trunk(Box<Trunk>),
 }
 
 impl Change {
@@ -42,6 +47,7 @@ impl Change {
             Self::Row(_) => "row",
             Self::Gone { .. } => "gone",
             Self::Audit(_) => "audit",
+            Self::Trunk(_) => "trunk",
         }
     }
 }

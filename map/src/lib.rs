@@ -1,7 +1,7 @@
 //! The map: where boxes report, and people look (SPEC §8).
 //!
 //! A report walks: connection → route and guard → `ingest` → `store` (with its audit row) → `fleet` (pure) → page, API and
-//! events. Nothing here can start or stop anything on a box: it verifies for itself, whatever a map says.
+//! events. The mirror follows the deploy repository beside it, and says where it stands. Nothing here can start or stop anything on a box: it verifies for itself, whatever a map says.
 
 pub mod api;
 pub mod app;
@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod hooks;
 pub mod http;
 pub mod ingest;
+pub mod mirror;
 pub mod nudge;
 pub mod page;
 pub mod serve;

@@ -1,14 +1,20 @@
-//! `swarm-map`: arguments in, exit code out.
+//! `swarm-map`: one binary, two roles; arguments in, exit code out.
 
 use clap::Parser as _;
 use std::process::ExitCode;
 use swarm_map::{
     cli::{AuditCommand, Cli, Command},
-    commands, serve, settings,
+    commands,
+    mirror::indexer,
+    serve, settings,
 };
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let outcome = match std::env::var("SWARM_ROLE").as_deref() {
+        Ok(indexer::ROLE) => indexer::run(),
+        _ => run(Cli::parse().command),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("swarm-map: {error:#}");

@@ -3,8 +3,9 @@
 use crate::{
     app::{App, Rooms, Seats},
     feed::Feed,
-    fleet::{Fleet, Head, change::changes, fold},
+    fleet::{Fleet, change::changes, fold, trunk::Known},
     http::{listen, routes, tls},
+    mirror::Mirror,
     nudge::Nudges,
     session::Challenger,
     settings::Settings,
@@ -78,12 +79,27 @@ pub async fn serve(
         .transpose()?;
     let nudges = Nudges::default();
     let tasks = TaskTracker::new();
-    let (_head, heads) = watch::channel(None);
-    let first = fold(&reports.borrow(), None, heartbeat, Timestamp::now());
+    let mirror = settings
+        .mirror
+        .clone()
+        .map(|wanted| Mirror::open(wanted, nudges.clone()))
+        .transpose()
+        .context("the mirror of the repository")?;
+    let (mirror, trunk) = match mirror {
+        Some((mirror, trunk)) => (Some(mirror.spawn(stop.clone())?), trunk),
+        // A watch without a sender: it says nothing, once.
+        None => (None, watch::channel(None).1),
+    };
+    let first = fold(
+        &reports.borrow(),
+        &trunk.borrow(),
+        heartbeat,
+        Timestamp::now(),
+    );
     let (fleet, fleets) = watch::channel(Arc::new(first));
     let folding = Folding {
         reports,
-        heads: heads.clone(),
+        trunk,
         fleet,
         feed: feed.clone(),
         store: store.clone(),
@@ -108,7 +124,6 @@ pub async fn serve(
         port: address.port(),
         store,
         fleet: fleets,
-        head: heads,
         feed,
         nudges,
         challenger,
@@ -128,13 +143,20 @@ pub async fn serve(
     tasks.close();
     tasks.wait().await;
     drop(app);
+    join("mirror", mirror).await?;
     // The store's thread ends with the last handle on it: everything that was answered is written.
-    tokio::task::spawn_blocking(move || thread.join())
-        .await
-        .context("waiting for the store")?
-        .map_err(|_| anyhow::anyhow!("the store broke down"))?;
+    join("store", Some(thread)).await?;
     tracing::info!("ended");
     served
+}
+
+/// Waits for a thread to end.
+async fn join(name: &str, thread: Option<std::thread::JoinHandle<()>>) -> Result<()> {
+    let Some(thread) = thread else { return Ok(()) };
+    tokio::task::spawn_blocking(move || thread.join())
+        .await
+        .with_context(|| format!("waiting for the {name}"))?
+        .map_err(|_| anyhow::anyhow!("the {name} broke down"))
 }
 
 fn tell(settings: &Settings, address: &str, connections: usize) {
@@ -144,11 +166,6 @@ fn tell(settings: &Settings, address: &str, connections: usize) {
         "http"
     };
     tracing::info!(page = format!("{scheme}://{address}/"), store = %settings.store.display(), public_read = settings.public_read, connections, "the map is there");
-    if settings.mirror.is_some() {
-        tracing::warn!(
-            "not built yet: the map's own mirror of the repository; `stale` is what each box says of its own remote"
-        );
-    }
     if !settings.public_read {
         tracing::warn!(
             "people's sessions are not built yet: without --public-read nobody can read, boxes can report"
@@ -172,7 +189,7 @@ fn open_files() -> usize {
 /// The task that keeps the fleet: it folds again at each report, each move of the mirror, and each deadline.
 struct Folding {
     reports: watch::Receiver<Arc<Reports>>,
-    heads: watch::Receiver<Option<Head>>,
+    trunk: watch::Receiver<Known>,
     fleet: watch::Sender<Arc<Fleet>>,
     feed: Feed,
     store: Store,
@@ -199,17 +216,16 @@ impl Folding {
                     continue;
                 }
                 changed = self.reports.changed() => if changed.is_err() { return },
-                Ok(()) = self.heads.changed() => {}
+                Ok(()) = self.trunk.changed() => {}
             }
             self.fold();
         }
     }
 
     fn fold(&self) {
-        let head = self.heads.borrow().clone();
         let new = fold(
             &self.reports.borrow(),
-            head.as_ref(),
+            &self.trunk.borrow(),
             self.heartbeat,
             Timestamp::now(),
         );

@@ -13,6 +13,7 @@ use swarm_manifests::{
     settings::Trust,
     units::parse_duration,
 };
+use swarm_wire::remote::Options;
 
 /// What a map is told, checked.
 #[derive(Debug, Clone)]
@@ -41,7 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Mirror {
-    pub url: String,
+    /// Tried in order.
+    pub urls: Vec<String>,
+    pub options: Options,
     pub branch: String,
     pub trust: Trust,
     pub poll: Duration,
@@ -68,12 +71,16 @@ struct File {
     trust: Option<FileTrust>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct FileRepository {
-    url: String,
+    url: OneOrMany,
     branch: Option<String>,
     poll: Option<String>,
+    credentials_file: Option<PathBuf>,
+    known_hosts: Option<PathBuf>,
+    identity_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -176,14 +183,12 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
         }
         None => vec![],
     };
-    let mirror = mirror(
-        args.repository,
-        args.introduction,
-        args.policy_sha256,
-        file.repository,
-        file.trust,
-        &store,
-    )?;
+    let wanted = MirrorArgs {
+        url: args.repository,
+        introduction: args.introduction,
+        policy: args.policy_sha256,
+    };
+    let mirror = mirror(wanted, file.repository, file.trust, &store)?;
     let connections = args
         .connections
         .or(file.connections)
@@ -203,48 +208,68 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
     })
 }
 
-fn mirror(
+/// What `--repository`, `--introduction` and `--policy-sha256` say.
+struct MirrorArgs {
     url: Option<String>,
     introduction: Option<String>,
     policy: Option<String>,
-    file: Option<FileRepository>,
+}
+
+fn mirror(
+    args: MirrorArgs,
+    repository: Option<FileRepository>,
     trust: Option<FileTrust>,
     store: &Path,
 ) -> Result<Option<Mirror>> {
-    let (branch, poll) = file
-        .as_ref()
-        .map(|file| (file.branch.clone(), file.poll.clone()))
-        .unwrap_or_default();
-    let url = url.or_else(|| file.map(|file| file.url));
-    let introduction = match introduction {
+    let introduction = match args.introduction {
         Some(text) => Some(text.parse::<Oid>().context("--introduction")?),
         None => trust.as_ref().map(|trust| trust.introduction),
     };
-    let policy = policy.or_else(|| trust.as_ref().map(|trust| trust.policy_sha256.clone()));
+    let policy = args
+        .policy
+        .or_else(|| trust.as_ref().map(|trust| trust.policy_sha256.clone()));
     let policy = policy
         .map(|text| {
             Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(&text)).context("policy-sha256")
         })
         .transpose()?;
     let position = trust.map_or(0, |trust| trust.position);
-    let poll = parse_duration(poll.as_deref().unwrap_or("60s")).context("poll")?;
-    match (url, introduction, policy) {
-        (None, None, None) => Ok(None),
-        (Some(url), Some(introduction), Some(policy)) => Ok(Some(Mirror {
-            url,
-            branch: branch.unwrap_or_else(|| "main".into()),
+    let repository = repository.unwrap_or_default();
+    let poll = parse_duration(repository.poll.as_deref().unwrap_or("60s")).context("poll")?;
+    let urls = args
+        .url
+        .map_or_else(|| repository.url.into_vec(), |url| vec![url]);
+    match (urls.is_empty(), introduction, policy) {
+        (true, None, None) => Ok(None),
+        (false, Some(introduction), Some(policy)) => Ok(Some(Mirror {
+            urls,
+            options: Options {
+                credentials_file: repository.credentials_file,
+                known_hosts: repository.known_hosts,
+                identity_file: repository.identity_file,
+                ca: repository.ca,
+                run_dir: None,
+            },
+            branch: repository.branch.unwrap_or_else(|| "main".into()),
             trust: Trust {
                 introduction,
                 policy,
                 position,
             },
             poll: poll.max(Duration::from_secs(1)),
-            folder: store.with_extension("mirror"),
+            folder: beside(store),
         })),
         _ => bail!(
             "--repository, --introduction and --policy-sha256 go together: swarm-pack init prints the last two"
         ),
     }
+}
+
+/// `map.db.mirror`, beside `map.db`.
+fn beside(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".mirror");
+    PathBuf::from(name)
 }
 
 /// The file that `sqlite:…` means.

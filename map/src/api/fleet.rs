@@ -1,4 +1,4 @@
-//! `GET /v1/boxes`, `/v1/workflows` and one of each.
+//! `GET /v1/boxes`, `/v1/workflows` and one of each; `/v1/trunk`.
 
 use super::query::{Query, Takes};
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     fleet::{
         BoxView,
         select::{self, Filter, Page, WorkflowView},
+        trunk::Trunk,
     },
     http::problem::Problem,
 };
@@ -102,4 +103,17 @@ pub async fn one_workflow(
     found
         .map(Json)
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no box has a workflow of this name"))
+}
+
+/// `GET /v1/trunk`
+pub async fn trunk(State(app): State<App>) -> Result<Json<Trunk>, Problem> {
+    let known = app.fleet.borrow().trunk.clone();
+    known
+        .map(|trunk| Json(Trunk::clone(&trunk)))
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "this map mirrors no repository (--repository, --introduction, --policy-sha256)",
+            )
+        })
 }

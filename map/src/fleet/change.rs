@@ -1,14 +1,20 @@
 //! What is different between two looks at the fleet. Pure.
 
-use super::{BoxView, Fleet};
+use super::{
+    BoxView, Fleet,
+    trunk::{self, Trunk},
+};
 use crate::feed::Change;
 use std::collections::BTreeMap;
 use swarm_manifests::status::Row;
 
 /// The changes from `old` to `new`, box by box. That a box was seen again, and figures that grow by themselves, are none.
 pub fn changes(old: &Fleet, new: &Fleet) -> Vec<Change> {
-    let before: BTreeMap<_, _> = old.boxes.iter().map(|view| (&view.name, view)).collect();
     let mut changes = Vec::new();
+    if let (true, Some(trunk)) = (trunk::differ(&old.trunk, &new.trunk), &new.trunk) {
+        changes.push(Change::Trunk(Box::new(Trunk::clone(trunk))));
+    }
+    let before: BTreeMap<_, _> = old.boxes.iter().map(|view| (&view.name, view)).collect();
     for view in &new.boxes {
         let was = before.get(&view.name).copied();
         if was.is_none_or(|was| essence(was) != essence(view)) {

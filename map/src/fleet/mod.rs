@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod select;
+pub mod trunk;
 pub mod wrong;
 
 use crate::store::reports::{Record, Reports};
@@ -16,6 +17,7 @@ use swarm_manifests::{
     report::Trouble,
     status::{Row, State},
 };
+use trunk::{Head, Known};
 
 /// How a box is, seen from the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,16 +109,8 @@ pub struct Fleet {
     pub boxes: Vec<BoxView>,
     /// When one of them changes its state without saying anything.
     pub next_change: Option<Timestamp>,
-}
-
-/// The verified head of the map's own mirror.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Head {
-    pub commit: String,
-    pub position: u64,
-    /// Since when the mirror knows it.
-    pub since: Timestamp,
+    /// The trunk, where this map mirrors it.
+    pub trunk: Known,
 }
 
 /// Whether something is not as it should be with this row.
@@ -131,13 +125,12 @@ pub fn is_wrong(row: &Row) -> bool {
 }
 
 /// What the records mean at `now`.
-pub fn fold(
-    reports: &Reports,
-    head: Option<&Head>,
-    heartbeat: SignedDuration,
-    now: Timestamp,
-) -> Fleet {
-    let mut fleet = Fleet::default();
+pub fn fold(reports: &Reports, trunk: &Known, heartbeat: SignedDuration, now: Timestamp) -> Fleet {
+    let head = trunk.as_deref().and_then(|trunk| trunk.head.as_ref());
+    let mut fleet = Fleet {
+        trunk: trunk.clone(),
+        ..Fleet::default()
+    };
     for record in reports.boxes.values() {
         let (state, since, until) = state(record, head, heartbeat, now);
         fleet.next_change = [fleet.next_change, until].into_iter().flatten().min();
@@ -203,9 +196,14 @@ fn after(start: Timestamp, heartbeat: SignedDuration, count: i32) -> Timestamp {
 /// Since when the box is not where it should be: behind its own remote, or behind the mirror's head.
 fn behind_since(record: &Record, head: Option<&Head>) -> Option<Timestamp> {
     let status = record.status.as_ref()?;
-    let behind_mirror = head
-        .filter(|head| status.commit.as_deref() != Some(&*head.commit))
-        .map(|head| head.since);
+    // A box that is ahead of the mirror, which looks less often, is behind nobody.
+    let is_behind = |head: &&Head| {
+        status.commit.as_deref() != Some(&*head.commit)
+            && status
+                .position
+                .is_none_or(|position| position <= head.position)
+    };
+    let behind_mirror = head.filter(is_behind).map(|head| head.since);
     [record.behind_since, behind_mirror]
         .into_iter()
         .flatten()

@@ -38,6 +38,27 @@ fn record(last_seen: Option<i64>) -> Record {
     }
 }
 
+fn head(commit: &str, position: u64, since: i64) -> Head {
+    Head {
+        commit: commit.into(),
+        position,
+        since: at(since),
+        time: None,
+    }
+}
+
+fn known(head: &Head) -> Arc<trunk::Trunk> {
+    Arc::new(trunk::Trunk {
+        repository: "/git".into(),
+        branch: "main".into(),
+        head: Some(head.clone()),
+        remote_head: None,
+        looked: None,
+        trouble: None,
+        failure: None,
+    })
+}
+
 fn fold_one(
     record: Record,
     head: Option<&Head>,
@@ -47,7 +68,7 @@ fn fold_one(
         boxes: [(record.name.clone(), Arc::new(record))].into(),
         pending: BTreeMap::new(),
     };
-    let fleet = fold(&reports, head, BEAT, at(now));
+    let fleet = fold(&reports, &head.map(known), BEAT, at(now));
     (
         fleet.boxes[0].state,
         fleet.boxes[0].since,
@@ -98,23 +119,68 @@ fn a_box_behind_its_remote_is_stale_after_two_heartbeats_of_grace() {
 
 #[test]
 fn a_box_behind_the_mirror_is_stale_even_if_its_own_remote_agrees() {
-    let head = Head {
-        commit: "c".into(),
-        position: 9,
-        since: at(90),
-    };
+    for (head, state) in [
+        (head("c", 9, 90), BoxState::Stale),
+        (head("c", 1, 90), BoxState::Stale),
+        (head("a", 9, 90), BoxState::Online),
+    ] {
+        assert_eq!(
+            fold_one(record(Some(112)), Some(&head), 113).0,
+            state,
+            "{head:?}"
+        );
+    }
+}
+
+#[test]
+fn a_box_that_is_ahead_of_the_mirror_is_not_stale() {
+    let old = head("older", 0, 0);
     assert_eq!(
-        fold_one(record(Some(112)), Some(&head), 113).0,
-        BoxState::Stale
-    );
-    let same = Head {
-        commit: "a".into(),
-        ..head
-    };
-    assert_eq!(
-        fold_one(record(Some(112)), Some(&same), 113).0,
+        fold_one(record(Some(112)), Some(&old), 113).0,
         BoxState::Online
     );
+}
+
+#[test]
+fn a_stopped_trunk_is_said_once_with_every_box_that_says_it_too() {
+    let trouble = swarm_manifests::report::Trouble {
+        rule: "S-TRUNK-05".into(),
+        reason: "bob may not".into(),
+        hint: None,
+        commit: Some("c".into()),
+    };
+    let trunk = Arc::new(trunk::Trunk {
+        trouble: Some(trouble.clone()),
+        ..trunk::Trunk::clone(&known(&head("a", 1, 0)))
+    });
+    let stopped = Record {
+        status: Some(Arc::new(BoxStatus {
+            trouble: Some(trouble),
+            ..BoxStatus::clone(&status("a", "c"))
+        })),
+        ..record(Some(100))
+    };
+    for (boxes, named) in [(vec![], vec![]), (vec![stopped], vec!["b"])] {
+        let boxes = boxes
+            .into_iter()
+            .map(|one: Record| (one.name.clone(), Arc::new(one)));
+        let reports = Reports {
+            boxes: boxes.collect(),
+            pending: BTreeMap::new(),
+        };
+        let wrongs = wrong::wrongs(&fold(&reports, &Some(trunk.clone()), BEAT, at(101)));
+        assert_eq!(wrongs.len(), 1, "{wrongs:?}");
+        assert_eq!(
+            (wrongs[0].reason.as_str(), &wrongs[0].boxes[..]),
+            (
+                "bob may not",
+                &named
+                    .iter()
+                    .map(|name: &&str| (*name).to_owned())
+                    .collect::<Vec<_>>()[..]
+            )
+        );
+    }
 }
 
 #[test]
@@ -133,7 +199,7 @@ fn a_token_that_waits_shows_a_pending_box() {
         boxes: BTreeMap::new(),
         pending: [(name, at(60))].into(),
     };
-    let fleet = fold(&reports, None, BEAT, at(0));
+    let fleet = fold(&reports, &None, BEAT, at(0));
     assert_eq!(
         (fleet.boxes[0].state, fleet.next_change),
         (BoxState::Pending, Some(at(60)))
@@ -152,11 +218,11 @@ fn the_fold_at_its_next_change_looks_different() {
             pending: BTreeMap::new(),
         };
         let mut now = at(seen);
-        let mut last = fold(&reports, None, BEAT, now);
+        let mut last = fold(&reports, &None, BEAT, now);
         while let Some(next) = last.next_change {
             assert!(next > now);
             now = next;
-            let then = fold(&reports, None, BEAT, now);
+            let then = fold(&reports, &None, BEAT, now);
             assert_ne!(then.boxes, last.boxes);
             last = then;
         }

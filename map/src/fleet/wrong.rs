@@ -1,8 +1,11 @@
 //! What is wrong in the fleet, the worst first, equal things once. Pure.
 
-use super::{BoxState, BoxView, Fleet, is_wrong};
+use super::{BoxState, BoxView, Fleet, is_wrong, trunk::Trunk};
 use std::collections::BTreeMap;
-use swarm_manifests::status::{Row, State};
+use swarm_manifests::{
+    report::Trouble,
+    status::{Row, State},
+};
 
 /// How bad it is; the order is that of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +17,8 @@ pub enum Kind {
     Blocked,
     Backoff,
     Offline,
+    /// The map's mirror cannot follow the repository: what the map says of the trunk may be old.
+    Unfollowed,
     Late,
     Stale,
     Dropped,
@@ -30,6 +35,7 @@ impl Kind {
             Self::Blocked => "blocked",
             Self::Backoff => "backoff",
             Self::Offline => "offline",
+            Self::Unfollowed => "mirror",
             Self::Late => "late",
             Self::Stale => "stale",
             Self::Dropped => "dropped",
@@ -53,12 +59,16 @@ pub struct Wrong {
     pub rule: Option<String>,
     pub hint: Option<String>,
     pub commit: Option<String>,
+    /// Where; empty for what only the map's own mirror says.
     pub boxes: Vec<String>,
 }
 
 /// Everything that is wrong.
 pub fn wrongs(fleet: &Fleet) -> Vec<Wrong> {
     let mut found: BTreeMap<(Kind, String, String), Wrong> = BTreeMap::new();
+    for wrong in fleet.trunk.iter().flat_map(|trunk| of_trunk(trunk)) {
+        found.insert((wrong.kind, String::new(), wrong.reason.clone()), wrong);
+    }
     for view in &fleet.boxes {
         for wrong in of_box(view)
             .into_iter()
@@ -78,9 +88,8 @@ pub fn wrongs(fleet: &Fleet) -> Vec<Wrong> {
     found.into_values().collect()
 }
 
-fn of_box(view: &BoxView) -> Vec<Wrong> {
-    let mut found = Vec::new();
-    let plain = |kind, reason: String| Wrong {
+fn plain(kind: Kind, reason: String) -> Wrong {
+    Wrong {
         kind,
         workflow: None,
         reason,
@@ -88,15 +97,37 @@ fn of_box(view: &BoxView) -> Vec<Wrong> {
         hint: None,
         commit: None,
         boxes: vec![],
-    };
-    if let Some(trouble) = &view.trouble {
-        found.push(Wrong {
-            rule: Some(trouble.rule.clone()),
-            hint: trouble.hint.clone(),
-            commit: trouble.commit.clone(),
-            ..plain(Kind::Trouble, trouble.reason.clone())
-        });
     }
+}
+
+fn troubled(kind: Kind, trouble: &Trouble) -> Wrong {
+    Wrong {
+        rule: Some(trouble.rule.clone()),
+        hint: trouble.hint.clone(),
+        commit: trouble.commit.clone(),
+        ..plain(kind, trouble.reason.clone())
+    }
+}
+
+/// What the map's own mirror says. A box in the same trouble adds its name to it.
+fn of_trunk(trunk: &Trunk) -> impl Iterator<Item = Wrong> {
+    let stopped = trunk
+        .trouble
+        .iter()
+        .map(|trouble| troubled(Kind::Trouble, trouble));
+    let failed = trunk
+        .failure
+        .iter()
+        .map(|trouble| troubled(Kind::Unfollowed, trouble));
+    stopped.chain(failed)
+}
+
+fn of_box(view: &BoxView) -> Vec<Wrong> {
+    let mut found: Vec<_> = view
+        .trouble
+        .iter()
+        .map(|trouble| troubled(Kind::Trouble, trouble))
+        .collect();
     match view.state {
         BoxState::Offline if view.last_seen.is_none() => found.push(plain(
             Kind::Offline,

@@ -57,6 +57,7 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/boxes/{box}" Reader api::fleet::one_box, "One box with its rows"),
         route!(GET "/v1/workflows" Reader api::fleet::workflows, "Every workflow with its rows"),
         route!(GET "/v1/workflows/{workflow}" Reader api::fleet::one_workflow, "One workflow with its rows"),
+        route!(GET "/v1/trunk" Reader api::fleet::trunk, "The trunk as the map's mirror verified it"),
         route!(GET "/v1/events" Reader stream::events, "Server-sent events of every change"),
         route!(GET "/v1/audit" Reader api::audit::audit, "The audit, newest first"),
         route!(POST "/v1/requests" Person api::operations::not_built, "A signed request to boxes: not built yet"),

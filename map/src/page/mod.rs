@@ -5,6 +5,7 @@ mod audit;
 mod boxes;
 mod rows;
 mod shell;
+mod trunk;
 mod words;
 mod workflows;
 mod wrong;
@@ -131,6 +132,7 @@ impl Look<'_> {
         let workflows = select::workflows(self.fleet, &Filter::default());
         html! {
             (shell::summary(self.fleet, workflows.len()))
+            (trunk::line(&self.fleet.trunk, self.now))
             (wrong::section(self.fleet))
             (boxes::section(self.fleet, self.now))
             (workflows::section(&workflows))
@@ -141,7 +143,7 @@ impl Look<'_> {
     fn one_box(&self, view: &BoxView) -> Markup {
         let alone = Fleet {
             boxes: vec![view.clone()],
-            next_change: None,
+            ..Fleet::default()
         };
         let query = format!("?box={}", view.name);
         html! {

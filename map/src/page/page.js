@@ -40,7 +40,7 @@ function soon() {
 }
 
 const events = new EventSource('/v1/events');
-for (const kind of ['box', 'row', 'gone', 'audit', 'reset']) events.addEventListener(kind, soon);
+for (const kind of ['box', 'row', 'gone', 'audit', 'trunk', 'reset']) events.addEventListener(kind, soon);
 events.addEventListener('hello', () => { say('live', true); soon(); });
 events.addEventListener('error', () => say('reconnecting', false));
 document.addEventListener('visibilitychange', () => { if (!document.hidden) soon(); });

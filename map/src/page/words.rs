@@ -70,7 +70,8 @@ pub fn tone(state: &str) -> &'static str {
     match state {
         "online" | "running" | "ready" => "good",
         "fetching" | "installing" | "starting" | "stopping" | "waiting" | "pending" => "busy",
-        "late" | "stale" | "backoff" | "interrupted" | "blocked" | "dropped" | "warning" => "warn",
+        "late" | "stale" | "backoff" | "interrupted" | "blocked" | "dropped" | "warning"
+        | "mirror" => "warn",
         "offline" | "failed" | "refused" | "stopped" => "bad",
         _ => "still",
     }

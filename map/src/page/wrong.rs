@@ -35,6 +35,7 @@ fn item(wrong: &Wrong) -> Markup {
                 (words::state(wrong.kind.as_str()))
                 @if let Some(workflow) = &wrong.workflow { strong { (words::link("workflow", workflow)) } }
                 span.where {
+                    @if wrong.boxes.is_empty() { "this map's mirror" }
                     @for (at, name) in wrong.boxes.iter().take(NAMED).enumerate() {
                         @if at > 0 { ", " }
                         (words::link("box", name))

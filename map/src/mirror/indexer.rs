@@ -1,0 +1,28 @@
+//! The map's indexer: this program again, in a sandbox, where it takes one received pack apart and can do nothing else.
+//!
+//! The pack comes on stdin, `SWARM_QUARANTINE` names the folder; what is wrong is said on stderr in one line.
+
+use anyhow::{Context as _, bail};
+use std::path::PathBuf;
+use swarm_repository::index;
+use swarm_supervisor::os::indexer::sandbox_self_for_indexer;
+
+/// The value of `SWARM_ROLE` that makes `swarm-map` the indexer.
+pub const ROLE: &str = "indexer";
+
+/// Runs it to its end.
+pub fn run() -> anyhow::Result<()> {
+    let quarantine =
+        PathBuf::from(std::env::var_os("SWARM_QUARANTINE").context("SWARM_QUARANTINE is not set")?);
+    if !quarantine.is_dir() {
+        bail!("{} is no folder", quarantine.display());
+    }
+    // From here on nothing but reading stdin and writing below the quarantine works.
+    sandbox_self_for_indexer(&quarantine).context("the indexer's sandbox")?;
+    index::index(
+        std::io::stdin().lock(),
+        &quarantine,
+        index::Limits::default(),
+    )?;
+    Ok(())
+}
