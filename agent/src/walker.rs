@@ -16,10 +16,14 @@ use crate::{
     walk::{self, Walk},
 };
 use std::{rc::Rc, time::Duration};
+use swarm_supervisor::os::pages;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
+
+/// So long after something moved the pages that only the move needed are given back.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// What turns nudges and time into walks.
 #[allow(missing_docs)]
@@ -64,6 +68,7 @@ impl Walker {
         let mut pace = Pace::new(self.poll());
         let mut promised = 0;
         let start = Instant::now();
+        let mut quiet = Some(start + QUIET);
         loop {
             let seen = *nudges.borrow_and_update();
             if seen.promised != promised {
@@ -72,10 +77,19 @@ impl Walker {
             }
             let outcome = source.walk(seen).await;
             pace.looked(start.elapsed(), outcome);
+            if outcome == Outcome::Moved {
+                quiet = Some(Instant::now() + QUIET);
+            }
             let poll = Instant::now() + pace.until_poll(chance::dice());
             loop {
                 tokio::select! {
                     () = tokio::time::sleep_until(poll), if self.config.local.is_none() => break,
+                    () = tokio::time::sleep_until(quiet.unwrap_or(poll)), if quiet.is_some() => {
+                        quiet = None;
+                        if let Err(error) = pages::give_back_text() {
+                            tracing::debug!(%error, "the program's text stays resident");
+                        }
+                    }
                     changed = nudges.changed() => {
                         changed?;
                         let settle = if self.config.local.is_some() { SETTLE } else { pace.until_nudged(start.elapsed()) };

@@ -230,6 +230,7 @@ impl Supervisor {
             looks,
             logs,
             self.agent.again,
+            self.agent.settled,
             self.jobs.deadline(),
         ];
         machines.chain(rest.into_iter().flatten()).min()
@@ -251,6 +252,7 @@ impl Supervisor {
         if self.agent.again.is_some_and(|at| at <= now) {
             self.start_agent();
         }
+        self.agent.settle(now);
     }
 
     /// Everything that follows from what happened, until nothing does; then what was put off.

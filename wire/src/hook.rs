@@ -101,7 +101,9 @@ pub fn verify<'h, S: AsRef<str>>(
             prefixed(given(name).ok_or(missing(name))?, body, secrets)
         }
         Provider::Generic => {
-            let signature = given("x-swarm-signature-256").or_else(|| given("x-hub-signature-256"));
+            let signature = given("x-swarm-signature-256")
+                .or_else(|| given("x-hub-signature-256"))
+                .or_else(|| given("x-signature-256"));
             prefixed(
                 signature.ok_or(missing("x-swarm-signature-256"))?,
                 body,

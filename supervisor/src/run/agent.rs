@@ -13,7 +13,7 @@ use crate::{
         clock,
         identity::Pidfd,
         launch::{Launch, Profile},
-        spawn,
+        pages, spawn,
     },
     protocol::ToAgent,
     settings::Agent,
@@ -36,6 +36,8 @@ const OUT: usize = 4 << 20;
 const BACKLOG: usize = 10_000;
 /// An agent that lived so long may be started again at once.
 const SETTLED: Duration = Duration::from_secs(60);
+/// So long after the agent was started the start is over.
+const START: Duration = Duration::from_secs(5);
 const AGAIN_FROM: Duration = Duration::from_millis(100);
 const AGAIN_TO: Duration = Duration::from_secs(30);
 
@@ -47,6 +49,8 @@ pub(super) struct Link {
     pub(super) child: Option<Child>,
     /// When it is started again.
     pub(super) again: Option<BootTime>,
+    /// When everything that a start needs has run: its pages are given back then.
+    pub(super) settled: Option<BootTime>,
     deaths: u32,
     backlog: VecDeque<report::Event>,
     dirty: BTreeSet<Name>,
@@ -72,11 +76,21 @@ impl Link {
             out: Vec::new(),
             child: None,
             again: None,
+            settled: None,
             deaths: 0,
             backlog: VecDeque::new(),
             dirty: BTreeSet::new(),
             queries: BTreeMap::new(),
             next_query: 1,
+        }
+    }
+
+    /// The start is over: what only it needed of the program is given back.
+    pub(super) fn settle(&mut self, now: BootTime) {
+        if self.settled.take_if(|at| *at <= now).is_some()
+            && let Err(error) = pages::give_back_text()
+        {
+            tracing::debug!(%error, "the program's text stays resident");
         }
     }
 
@@ -125,6 +139,7 @@ impl Supervisor {
     /// Starts the agent, or takes the socket that was given.
     pub(super) fn start_agent(&mut self) {
         self.agent.again = None;
+        self.agent.settled = Some(clock::now() + START);
         let started = match self.settings.agent.clone() {
             Agent::None => return,
             Agent::Socket(socket) => {
