@@ -48,7 +48,7 @@ impl Challenger {
         mac
     }
 
-    /// A challenge that is good until [`GOOD_FOR`] from now.
+    /// A challenge that is good until `GOOD_FOR` from now.
     pub fn make(&self, now: Timestamp) -> Result<String, getrandom::Error> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
