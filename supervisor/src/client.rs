@@ -14,13 +14,9 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ClientError {
-    #[error(
-        "the agent is not running here: no socket at {0}; start it with: swarm-agent run (or systemctl start swarm-agent)"
-    )]
+    #[error("the agent is not running here: no socket at {0}")]
     NotRunning(String),
-    #[error(
-        "you may not act on this box: {0} is closed to you; root and members of the group swarm-operators may"
-    )]
+    #[error("you may not act on this box: {0} is closed to you")]
     NotAllowed(String),
     #[error("the control socket {path}: {source}")]
     Socket { path: String, source: io::Error },

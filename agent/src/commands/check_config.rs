@@ -50,7 +50,7 @@ pub fn check_config(context: &Context) -> Outcome {
         })),
         "map": settings.map.as_ref().map(|m| serde_json::json!({"url": m.url, "ca": m.ca, "token-file": m.token_file})),
         "webhook": settings.webhook.as_ref().map(|w| serde_json::json!({"listen": w.listen, "secret-file": w.secret_file})),
-        "ceiling": settings.ceiling,
+        "ceiling": kebab(serde_json::to_value(&settings.ceiling).map_err(anyhow::Error::from)?),
         "engines": config.engines,
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},
         "keep-state": format_duration(settings.keep_state),
@@ -68,4 +68,15 @@ fn shown(url: &str) -> String {
         |refusal| refusal.reason,
         |remote| remote.shown_url().to_string(),
     )
+}
+
+/// Keys as they are written in the file.
+fn kebab(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| (key.replace('_', "-"), kebab(value)))
+            .collect(),
+        other => other,
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, Failure, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
+use serde_json::Value;
 use swarm_manifests::report::Event;
 use swarm_supervisor::protocol::{Request, Response};
 
@@ -14,10 +15,16 @@ pub fn history(
 ) -> Outcome {
     if narrowed.is_asked_for() {
         let body = fleet::audit(context, workflow.as_deref(), narrowed)?;
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-        );
+        if context.json {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
+            );
+        } else {
+            for row in body.as_array().into_iter().flatten() {
+                println!("{}", of_the_fleet(row));
+            }
+        }
         return Ok(0);
     }
     let mut kept = Vec::new();
@@ -53,6 +60,15 @@ pub fn history(
         eprintln!("The journal has no such record.");
     }
     Ok(exit)
+}
+
+/// A row of the map's audit: as a record of the journal, with its box.
+fn of_the_fleet(row: &Value) -> String {
+    let place = row.get("box").and_then(Value::as_str).unwrap_or("the map");
+    serde_json::from_value::<Event>(row.clone()).map_or_else(
+        |_| text::one_line(&row.to_string()),
+        |event| format!("{} {}", text::one_line(place), written(&event)),
+    )
 }
 
 fn written(event: &Event) -> String {
