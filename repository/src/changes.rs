@@ -4,7 +4,7 @@
 
 use crate::{
     objects::{ObjectError, Objects},
-    tree::{self, Entry, Mode, Tree},
+    tree::{self, Entry, Mode},
 };
 use swarm_manifests::id::Oid;
 
@@ -79,8 +79,8 @@ impl<V> Walk<'_, V> {
         }
         let read = |id: Option<Oid>| id.map(|id| self.objects.tree(id)).transpose();
         let (old, new) = (read(old)?, read(new)?);
-        let mut before = old.iter().flat_map(Tree::entries).peekable();
-        let mut after = new.iter().flat_map(Tree::entries).peekable();
+        let mut before = old.iter().flat_map(|tree| tree.entries()).peekable();
+        let mut after = new.iter().flat_map(|tree| tree.entries()).peekable();
         loop {
             self.left = self.left.checked_sub(1).ok_or(DiffError::TooMany)?;
             let side = match (before.peek(), after.peek()) {

@@ -5,8 +5,10 @@
 
 use crate::tree::Tree;
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use swarm_manifests::{
     id::Oid,
@@ -19,11 +21,16 @@ pub const MAX_COMMIT: u64 = 1 << 20;
 pub const MAX_TREE: u64 = 32 << 20;
 /// How many repositories deep `objects/info/alternates` is followed.
 const MAX_ALTERNATES: usize = 5;
+/// Trees of so many entries are remembered: reading them again (inflating, hashing, checking) is what a crowded repository costs.
+const LARGE: usize = 64;
+/// So many entries are remembered in all; then it begins anew.
+const REMEMBERED: usize = 1 << 16;
 
 /// Objects of one repository.
 pub struct Objects {
     odb: git2::Odb<'static>,
     git_dir: PathBuf,
+    large_trees: Mutex<HashMap<Oid, Arc<Tree>>>,
 }
 
 /// Why an object could not be had.
@@ -129,7 +136,11 @@ impl Objects {
         for folder in folders {
             add(&odb, folder)?;
         }
-        Ok(Self { odb, git_dir })
+        Ok(Self {
+            odb,
+            git_dir,
+            large_trees: Mutex::default(),
+        })
     }
 
     /// The repository's own folder: where HEAD and objects are.
@@ -183,13 +194,34 @@ impl Objects {
         self.read(id, Kind::Commit, MAX_COMMIT, <[u8]>::to_vec)
     }
 
-    /// A tree, strictly read.
-    pub fn tree(&self, id: Oid) -> Result<Tree, ObjectError> {
+    /// A tree, strictly read. What an id stands for never changes, so a large one is read once.
+    pub fn tree(&self, id: Oid) -> Result<Arc<Tree>, ObjectError> {
+        if let Some(known) = self.remembered().get(&id) {
+            return Ok(known.clone());
+        }
         let parsed = self.read(id, Kind::Tree, MAX_TREE, Tree::parse)?;
-        parsed.map_err(|what| ObjectError::Malformed {
-            id,
-            what: what.to_string(),
-        })
+        let tree = parsed
+            .map(Arc::new)
+            .map_err(|what| ObjectError::Malformed {
+                id,
+                what: what.to_string(),
+            })?;
+        if tree.entries().len() >= LARGE {
+            let mut known = self.remembered();
+            let entries: usize = known.values().map(|tree| tree.entries().len()).sum();
+            if entries + tree.entries().len() > REMEMBERED {
+                known.clear();
+            }
+            known.insert(id, tree.clone());
+        }
+        Ok(tree)
+    }
+
+    /// Nobody leaves it half changed, so a panic elsewhere means nothing.
+    fn remembered(&self) -> MutexGuard<'_, HashMap<Oid, Arc<Tree>>> {
+        self.large_trees
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read<T>(

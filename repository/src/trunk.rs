@@ -186,7 +186,8 @@ impl Verifier {
             id,
             what: error.to_string(),
         })?;
-        let policy = self.policy(objects, &objects.tree(commit.tree)?)?;
+        let tree = objects.tree(commit.tree)?;
+        let policy = self.policy(objects, &tree)?;
         Ok(policy.map(|(policy_blob, policy)| At {
             id,
             tree: commit.tree,

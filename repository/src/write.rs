@@ -162,7 +162,7 @@ impl Writer {
         changes: &[ChangeTo<'_>],
     ) -> Result<Option<Oid>, ObjectError> {
         let base = base.map(|id| self.objects.tree(id)).transpose()?;
-        let old = base.iter().flat_map(Tree::entries);
+        let old = base.iter().flat_map(|tree| tree.entries());
         let mut entries: BTreeMap<Vec<u8>, (Mode, Oid)> = old
             .map(|entry| (entry.name.to_vec(), (entry.mode, entry.id)))
             .collect();
