@@ -107,6 +107,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         reloads: reloads_in.clone(),
         wake: wake.clone(),
         followed: keeper.followed(),
+        needed: None,
         out,
     };
     spawn(&tasks, &stop, "walk", walker.run());

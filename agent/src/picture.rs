@@ -2,10 +2,17 @@
 
 use crate::{
     facts::Here,
-    resolve::{BundleKey, Offer, Resolved},
+    resolve::{BundleKey, Offer, Resolved, Wanted},
 };
-use std::{collections::BTreeMap, rc::Rc};
-use swarm_manifests::{id::Oid, problem::Refusal, report::Trouble};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+use swarm_manifests::{
+    id::{Digest, Oid},
+    problem::Refusal,
+    report::Trouble,
+};
 use swarm_repository::snapshot::Snapshot;
 
 /// The box's view of the trunk.
@@ -32,6 +39,24 @@ impl Picture {
         self.snapshot
             .as_ref()
             .map(|snapshot| (snapshot.head, snapshot.position))
+    }
+
+    /// What of the store is to stay, where somebody needs `needed`, who may have seen an older picture than this one: that and
+    /// what is to run. None while something is held back.
+    pub fn stays(&self, mut needed: BTreeSet<Digest>) -> Option<BTreeSet<Digest>> {
+        needed.extend(self.bundles()?);
+        Some(needed)
+    }
+
+    /// The bundles that are to run. None while something is held back: what it waits for may be stored already.
+    pub fn bundles(&self) -> Option<BTreeSet<Digest>> {
+        let wanted = self.resolved.wanted.values();
+        wanted
+            .map(|wanted| match wanted {
+                Wanted::Run(spec) => Some(spec.digest),
+                Wanted::Held(_) => None,
+            })
+            .collect()
     }
 }
 

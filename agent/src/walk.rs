@@ -25,8 +25,16 @@ use crate::{
     trust,
 };
 use anyhow::Context;
-use std::{collections::BTreeMap, rc::Rc};
-use swarm_manifests::{id::Oid, problem::Refusal, report::Event, rules::remote};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+use swarm_manifests::{
+    id::{Digest, Oid},
+    problem::Refusal,
+    report::Event,
+    rules::remote,
+};
 use swarm_repository::{
     compact::compact,
     objects::{ObjectError, Objects},
@@ -287,7 +295,7 @@ impl Walk {
     }
 
     /// A stored bundle was found changed: away with it, so that the next walk stores it anew.
-    pub fn distrust(&mut self, digest: swarm_manifests::id::Digest) {
+    pub fn distrust(&mut self, digest: Digest) {
         tracing::warn!(%digest, "a stored bundle was changed: it is stored anew");
         self.store.discard(digest);
         self.judged = None;
@@ -299,8 +307,13 @@ impl Walk {
     }
 
     /// Removes bundles that nobody needs, and joins small packs of the mirror.
-    pub fn tidy(&mut self, keep: &std::collections::BTreeSet<swarm_manifests::id::Digest>) {
-        let gone = self.store.collect(keep);
+    ///
+    /// Who says what is needed may have seen an older picture: what was stored for the present one stays.
+    pub fn tidy(&mut self, needed: BTreeSet<Digest>) {
+        let Some(keep) = self.out.picture.borrow().stays(needed) else {
+            return;
+        };
+        let gone = self.store.collect(&keep);
         if gone > 0 {
             tracing::info!(
                 gone,

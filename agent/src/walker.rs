@@ -15,15 +15,18 @@ use crate::{
     },
     walk::{self, Walk},
 };
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
+use swarm_manifests::id::Digest;
 use swarm_supervisor::os::pages;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
 
-/// So long after something moved the pages that only the move needed are given back.
+/// So long after something moved it is tidied up: bundles and packs that nobody needs, pages that only the move needed.
 const QUIET: Duration = Duration::from_secs(5);
+/// Where something moves all the time, it is tidied up so long after the first move.
+const AT_LATEST: Duration = Duration::from_secs(60);
 
 /// What turns nudges and time into walks.
 #[allow(missing_docs)]
@@ -35,6 +38,26 @@ pub struct Walker {
     pub wake: Wake,
     pub followed: u64,
     pub out: walk::Outlets,
+    /// What is needed of the store, as the keeper said last: the rest is removed when it is quiet, not before a start.
+    pub needed: Option<BTreeSet<Digest>>,
+}
+
+/// When to tidy up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Quiet {
+    at: Instant,
+    at_latest: Instant,
+}
+
+impl Quiet {
+    /// After a move now, where it was due at `before` or not at all.
+    fn after_move(before: Option<Self>, now: Instant) -> Self {
+        let at_latest = before.map_or(now + AT_LATEST, |quiet| quiet.at_latest);
+        Self {
+            at: at_latest.min(now + QUIET),
+            at_latest,
+        }
+    }
 }
 
 /// Where everything comes from.
@@ -68,7 +91,7 @@ impl Walker {
         let mut pace = Pace::new(self.poll());
         let mut promised = 0;
         let start = Instant::now();
-        let mut quiet = Some(start + QUIET);
+        let mut quiet = Some(Quiet::after_move(None, start));
         loop {
             let seen = *nudges.borrow_and_update();
             if seen.promised != promised {
@@ -78,17 +101,15 @@ impl Walker {
             let outcome = source.walk(seen).await;
             pace.looked(start.elapsed(), outcome);
             if outcome == Outcome::Moved {
-                quiet = Some(Instant::now() + QUIET);
+                quiet = Some(Quiet::after_move(quiet, Instant::now()));
             }
             let poll = Instant::now() + pace.until_poll(chance::dice());
             loop {
                 tokio::select! {
                     () = tokio::time::sleep_until(poll), if self.config.local.is_none() => break,
-                    () = tokio::time::sleep_until(quiet.unwrap_or(poll)), if quiet.is_some() => {
+                    () = tokio::time::sleep_until(quiet.map_or(poll, |quiet| quiet.at)), if quiet.is_some() => {
                         quiet = None;
-                        if let Err(error) = pages::give_back_text() {
-                            tracing::debug!(%error, "the program's text stays resident");
-                        }
+                        self.tidy(&mut source);
                     }
                     changed = nudges.changed() => {
                         changed?;
@@ -108,6 +129,9 @@ impl Walker {
                         }
                     }
                     Some(order) = self.orders.recv() => {
+                        if matches!(order, Order::Collect(_)) && quiet.is_none() {
+                            quiet = Some(Quiet::after_move(None, Instant::now()));
+                        }
                         if self.obey(order, &mut source).await? {
                             watched = self.watch_source(&source);
                             pace.set_poll(self.poll());
@@ -137,11 +161,21 @@ impl Walker {
                 drop(answer.send(Ok(Rc::new(local.picture()))));
             }
             (Order::Distrust(digest), Source::Trunk(walk)) => walk.distrust(digest),
-            (Order::Collect(keep), Source::Trunk(walk)) => walk.tidy(&keep),
+            (Order::Collect(needed), Source::Trunk(_)) => self.needed = Some(needed),
             (Order::Followed(position), Source::Trunk(walk)) => walk.followed(position),
             (Order::Distrust(_) | Order::Collect(_) | Order::Followed(_), Source::Folder(_)) => {}
         }
         Ok(false)
+    }
+
+    /// Nothing has moved for a while: what nobody needs any more goes, and so do the pages that only the move needed.
+    fn tidy(&mut self, source: &mut Source) {
+        if let (Source::Trunk(walk), Some(needed)) = (source, self.needed.take()) {
+            walk.tidy(needed);
+        }
+        if let Err(error) = pages::give_back_text() {
+            tracing::debug!(%error, "the program's text stays resident");
+        }
     }
 
     /// A configuration that is wrong changes nothing but a warning.
@@ -212,5 +246,23 @@ impl Walker {
             .into_iter()
             .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_move_puts_tidying_off_but_not_for_ever() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut quiet = Quiet::after_move(None, now);
+        while quiet.at > now + Duration::from_secs(4) {
+            now += Duration::from_secs(4);
+            quiet = Quiet::after_move(Some(quiet), now);
+            assert!(quiet.at <= now + QUIET && quiet.at >= now);
+        }
+        assert_eq!(quiet.at, start + AT_LATEST);
     }
 }

@@ -54,8 +54,9 @@ fn sync_returns_when_the_install_has_ended() -> Result<()> {
     let row = here.row("slow")?.expect("sync has waited for it");
     assert!(
         matches!(row.state, State::Running | State::Ready),
-        "sync returned while it was {}",
-        row.state.as_str()
+        "sync returned while it was {}: {}",
+        row.state.as_str(),
+        row.reason.unwrap_or_default()
     );
     Ok(())
 }

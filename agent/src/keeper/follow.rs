@@ -6,7 +6,6 @@ use super::{Gone, Keeper, Order, kept};
 use crate::{
     picture::Picture,
     plan::{self, Action},
-    resolve::Wanted,
 };
 use swarm_manifests::{
     name::Name,
@@ -116,22 +115,14 @@ impl Keeper {
 
     /// Has bundles removed that neither run nor are wanted, once nothing is on its way.
     fn sweep(&self, picture: &Picture) {
-        if picture.resolved.held().next().is_some() {
+        let Some(wanted) = picture.bundles() else {
             return;
-        }
+        };
         let rows = self
             .actual
             .values()
             .flat_map(|actual| &actual.rows)
             .filter_map(|row| row.digest.as_ref()?.parse().ok());
-        let wanted = picture
-            .resolved
-            .wanted
-            .values()
-            .filter_map(|wanted| match wanted {
-                Wanted::Run(spec) => Some(spec.digest),
-                Wanted::Held(_) => None,
-            });
         let put = self.put.values().map(|spec| spec.digest);
         let needed = rows
             .chain(wanted)

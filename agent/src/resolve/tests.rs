@@ -321,3 +321,23 @@ fn count_falls_on_so_many_boxes_of_the_roster() {
     here.here.facts.name = "stranger".into();
     assert!(here.resolve().elsewhere["ramp"].contains("not among them"));
 }
+
+#[test]
+fn what_was_stored_after_somebody_said_what_is_needed_stays() {
+    let resolve = |manifest: &str| {
+        let world = world(BUNDLE, manifest);
+        crate::picture::Picture {
+            resolved: std::rc::Rc::new(resolve(&world.snapshot, &world.here, &world.offers)),
+            ..Default::default()
+        }
+    };
+    let older = std::collections::BTreeSet::from([Digest([1; 32])]);
+    let stays = resolve(MANIFEST).stays(older.clone());
+    assert_eq!(stays, Some([Digest([1; 32]), Digest([7; 32])].into()));
+    let held = resolve(&MANIFEST.replace("1.2.0", "9.9.9"));
+    assert_eq!(
+        held.stays(older),
+        None,
+        "what a held workflow waits for may be stored"
+    );
+}
