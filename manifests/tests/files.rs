@@ -124,7 +124,7 @@ fn values_out_of_their_range_or_form_are_refused() {
         ("[ready]\ntimeout = \"3s\"", "S-FILE-03"),
         ("[ready]\nnotify = false", "S-FILE-05"),
         ("[ready]\nlog-regex = \"port [0-9\"", "S-FILE-05"),
-        ("[health]\nnotify = true", "S-FILE-10"),
+        ("[health]\nnotify = false", "S-FILE-05"),
         ("[health]\nlog = \"x\"", "S-FILE-02"),
         ("[install]\ncommand = []", "S-FILE-05"),
         ("[install]\nnetwork = true", "S-FILE-03"),

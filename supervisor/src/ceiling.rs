@@ -26,7 +26,7 @@ pub fn apply(spec: RunSpec, ceiling: &Ceiling) -> Result<RunSpec, Trouble> {
     if let Some(health) = spec.health.as_ref().filter(|h| {
         matches!(
             h.probe,
-            Probe::Notify | Probe::Log(_) | Probe::LogRegex(_) | Probe::After(_)
+            Probe::Log(_) | Probe::LogRegex(_) | Probe::After(_)
         )
     }) {
         let reason = format!("[health] by {} is not built yet", kind(&health.probe));
@@ -189,7 +189,7 @@ mod tests {
             assert_eq!(found.as_deref(), rule, "{pattern}");
         }
         let health = Health {
-            probe: Probe::Notify,
+            probe: Probe::After(Duration::from_secs(1)),
             every: Duration::from_secs(1),
             failures: 3,
         };

@@ -15,6 +15,7 @@
 mod backoff;
 mod event;
 mod life;
+mod notice;
 mod orders;
 mod recover;
 mod rows;
@@ -29,15 +30,14 @@ pub(crate) mod sample;
 mod simulation;
 mod state;
 mod stop;
-
 mod wellness;
 
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;
 pub use rows::{Usage, actual, rows};
 pub use state::{
-    Alive, Ended, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then, Trouble,
-    Version,
+    Alive, Ended, Going, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then,
+    Trouble, Version,
 };
 
 use crate::time::BootTime;
@@ -97,9 +97,15 @@ fn alive_deadline(state: &State, alive: &Alive) -> Option<BootTime> {
         .filter(|_| alive.ready == Readiness::Awaited)
         .map(|ready| match ready.probe {
             Probe::After(long) => alive.started + long,
-            _ => alive.started + ready.timeout,
+            _ => wellness::ready_by(alive, ready),
         });
-    limit.into_iter().chain(ready).chain(alive.probe).min()
+    let going = alive.going.map(|going| going.until);
+    limit
+        .into_iter()
+        .chain(ready)
+        .chain(alive.probe)
+        .chain(going)
+        .min()
 }
 
 /// Whether [`Change::TreeGone`] is waited for.

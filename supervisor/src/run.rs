@@ -13,6 +13,7 @@ mod feeds;
 mod given;
 mod install;
 mod jobs;
+mod notices;
 mod output;
 mod place;
 mod probing;
@@ -232,6 +233,7 @@ impl Supervisor {
             self.agent.again,
             self.agent.settled,
             self.jobs.deadline(),
+            self.notices_deadline(),
         ];
         machines.chain(rest.into_iter().flatten()).min()
     }
@@ -249,6 +251,7 @@ impl Supervisor {
         }
         self.flush_logs(now);
         self.jobs_due(now);
+        self.notices_due(now);
         if self.agent.again.is_some_and(|at| at <= now) {
             self.start_agent();
         }

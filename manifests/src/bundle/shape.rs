@@ -127,7 +127,7 @@ static HEALTH: Shape = Shape {
     keys: &[
         Key::new(
             "notify",
-            Kind::NotBuilt,
+            Kind::Bool,
             "true: sd_notify WATCHDOG=1 at least so often",
         ),
         Key::new(

@@ -5,6 +5,7 @@ use crate::{
     protocol::{Origin, RunSpec, Standing},
     time::{BootTime, Wall},
 };
+use std::time::Duration;
 use swarm_manifests::{id::Digest, report, status::LastExit};
 
 /// The moment of a step: both clocks, and the dice, which are thrown outside.
@@ -75,6 +76,12 @@ pub enum Change {
     Ready,
     /// A probe succeeded, or failed and why.
     Probed(Result<(), String>),
+    /// It says how it is, for people (`STATUS=`).
+    Status(String),
+    /// It says that it ends by itself (`STOPPING=1`).
+    Going,
+    /// It asks for so long from now for what it is at, its start or its end (`EXTEND_TIMEOUT_USEC=`).
+    Extend(Duration),
     /// Its stop command ended; `false`: with an error.
     StopCommandDone(bool),
 }

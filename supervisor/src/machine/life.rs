@@ -30,6 +30,9 @@ impl Turn {
             Change::TreeGone => self.tree_gone(at),
             Change::Ready => self.ready(at),
             Change::Probed(result) => self.probed(at, result),
+            Change::Status(text) => self.status(at, &text),
+            Change::Going => self.going(at),
+            Change::Extend(long) => self.extend(at, long),
             Change::StopCommandDone(well) => self.stop_command_done(at, well),
         }
     }
@@ -46,6 +49,7 @@ impl Turn {
                     process,
                     started,
                     then,
+                    ..
                 } if until <= now => {
                     if step == StopStep::Command && process.is_some() {
                         self.send_signal(at, process, started, then);
@@ -104,6 +108,9 @@ impl Turn {
                 ready,
                 failures: 0,
                 probe,
+                status: None,
+                patience: None,
+                going: None,
             }),
         );
     }
@@ -165,6 +172,7 @@ impl Turn {
                 started,
                 step,
                 until,
+                latest,
                 then,
             } => {
                 self.journal_exit(at, exit, self.state.instances[at].reason.clone());
@@ -174,6 +182,7 @@ impl Turn {
                     started,
                     step,
                     until,
+                    latest,
                     then,
                 };
             }

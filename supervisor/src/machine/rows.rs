@@ -1,6 +1,9 @@
 //! A workflow as people and the agent see it: a [`State`] comes in, rows of `list` go out. Pure.
 
-use super::{Ended, Instance, Phase, Preparation, Readiness, State, Version, life::in_words};
+use super::{
+    Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, life::in_words,
+    wellness::ready_by,
+};
 use crate::{protocol::Actual, time::BootTime};
 use std::time::Duration;
 use swarm_manifests::{
@@ -118,6 +121,7 @@ fn state_of(phase: &Phase) -> status::State {
     match phase {
         Phase::Vacant | Phase::Starting => status::State::Starting,
         Phase::Installing => status::State::Installing,
+        Phase::Alive(alive) if alive.going.is_some() => status::State::Stopping,
         Phase::Alive(alive) => match alive.ready {
             Readiness::NotAsked => status::State::Running,
             Readiness::Awaited => status::State::Starting,
@@ -139,13 +143,15 @@ fn state_of(phase: &Phase) -> status::State {
 
 /// Why, and where something will happen by itself, when.
 fn reason(current: &Version, instance: &Instance, now: BootTime) -> Option<String> {
-    let why = instance.reason.clone().or_else(|| {
-        instance
-            .last_exit
-            .as_ref()
-            .filter(|_| !instance.phase.has_tree())
-            .map(in_words)
-    });
+    let why = own_words(&instance.phase)
+        .or_else(|| instance.reason.clone())
+        .or_else(|| {
+            instance
+                .last_exit
+                .as_ref()
+                .filter(|_| !instance.phase.has_tree())
+                .map(in_words)
+        });
     let soon = |until: BootTime| {
         format_duration(Duration::from_millis(
             u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX),
@@ -158,12 +164,18 @@ fn reason(current: &Version, instance: &Instance, now: BootTime) -> Option<Strin
             Some(format!("killed in {} if it does not end", soon(*until)))
         }
         Phase::Installing => Some("[install] runs".into()),
+        Phase::Alive(Alive {
+            going: Some(going), ..
+        }) => Some(format!(
+            "it ends by itself, stopped in {} if it does not",
+            soon(going.until)
+        )),
         Phase::Alive(alive) if alive.ready == Readiness::Awaited => {
             let timeout = current
                 .spec
                 .ready
                 .as_ref()
-                .map(|ready| soon(alive.started + ready.timeout));
+                .map(|ready| soon(ready_by(alive, ready)));
             timeout.map(|left| format!("not ready yet, given up in {left}"))
         }
         _ => None,
@@ -171,6 +183,17 @@ fn reason(current: &Version, instance: &Instance, now: BootTime) -> Option<Strin
     match (why, when) {
         (Some(why), Some(when)) => Some(format!("{why}; {when}")),
         (why, when) => why.or(when),
+    }
+}
+
+/// What a living process says of itself.
+fn own_words(phase: &Phase) -> Option<String> {
+    match phase {
+        Phase::Alive(alive) => alive
+            .status
+            .as_ref()
+            .map(|status| format!("it says: {status}")),
+        _ => None,
     }
 }
 

@@ -111,6 +111,9 @@ pub enum Phase {
         step: StopStep,
         /// When it is no longer asked.
         until: BootTime,
+        /// What it may put that off to.
+        #[serde(default)]
+        latest: BootTime,
         /// What comes when the tree is gone.
         then: Then,
     },
@@ -146,6 +149,24 @@ pub struct Alive {
     pub failures: u32,
     /// When the next probe is due, where one is asked for.
     pub probe: Option<BootTime>,
+    /// How it is, in its own words.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// By when it has to be ready, where it asked for longer than `[ready] timeout`.
+    #[serde(default)]
+    pub patience: Option<BootTime>,
+    /// It ends by itself, as it says.
+    #[serde(default)]
+    pub going: Option<Going>,
+}
+
+/// By when a process that said that it ends has to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Going {
+    pub until: BootTime,
+    /// What it may put that off to.
+    pub latest: BootTime,
 }
 
 /// What is known of readiness.

@@ -1,6 +1,6 @@
 //! The end of an instance: asked by command, then by signal, then killed with its whole tree. Pure.
 
-use super::{Effect, Ended, Phase, Process, StopStep, Sync, Then, Turn};
+use super::{Effect, Ended, Phase, Process, StopStep, Sync, Then, Turn, notice::LONGEST};
 use crate::time::BootTime;
 use std::time::Duration;
 use swarm_manifests::{
@@ -54,6 +54,7 @@ impl Turn {
                 started: alive.started,
                 step: StopStep::Command,
                 until,
+                latest: self.now.boot + stop.grace.saturating_mul(LONGEST),
                 then,
             },
         );
@@ -80,6 +81,7 @@ impl Turn {
                 started,
                 step: StopStep::Signal,
                 until,
+                latest: self.now.boot + grace.saturating_mul(LONGEST),
                 then,
             },
         );
@@ -140,16 +142,15 @@ impl Turn {
 
     /// A process that lives and is of no use: it is stopped and counts as failed.
     pub(super) fn give_up(&mut self, at: usize, reason: String, rule: &str) {
-        let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
-        self.stop(
-            at,
-            if once {
-                Then::End(Ended::Failed)
-            } else {
-                Then::Again
-            },
-            reason,
-        );
+        self.stop(at, self.as_failed(), reason);
         self.state.instances[at].rule = Some(rule.into());
+    }
+
+    /// What comes after a process that was of no use.
+    pub(super) fn as_failed(&self) -> Then {
+        match self.spec().map(|spec| spec.mode) {
+            Some(Mode::Once) => Then::End(Ended::Failed),
+            _ => Then::Again,
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Whether a living process is well: when it is asked, when it is ready, when it has failed too often. Pure.
 
-use super::{Alive, Effect, Ended, Phase, Readiness, Sync, Then, Turn};
+use super::{Alive, Effect, Phase, Readiness, Sync, Turn};
 use crate::time::BootTime;
 use std::time::Duration;
-use swarm_manifests::{bundle::Probe, manifest::Mode, rules, units::format_duration};
+use swarm_manifests::{
+    bundle::{Probe, Ready},
+    rules,
+    units::format_duration,
+};
 
 /// A probe that did not answer for so long counts as lost; it is tried again.
 const PROBE_LOST: Duration = Duration::from_secs(30);
@@ -28,12 +32,15 @@ impl Turn {
             match ready.probe {
                 Probe::After(long) if alive.started + long <= now => return self.ready(at),
                 Probe::After(_) => {}
-                _ if alive.started + ready.timeout <= now => {
+                _ if ready_by(alive, &ready) <= now => {
                     let reason = format!("not ready within {}", format_duration(ready.timeout));
                     return self.give_up(at, reason, rules::run::NOT_READY.id);
                 }
                 _ => {}
             }
+        }
+        if alive.going.is_some_and(|going| going.until <= now) {
+            return self.stays(at);
         }
         if alive.probe.is_some_and(|due| due <= now) {
             let lost = now + PROBE_LOST;
@@ -70,6 +77,9 @@ impl Turn {
         let Phase::Alive(alive) = &self.state.instances[at].phase else {
             return;
         };
+        if alive.going.is_some() {
+            return;
+        }
         let awaited = alive.ready == Readiness::Awaited;
         let next = self.next_probe(alive.ready);
         let failures = if result.is_ok() {
@@ -93,16 +103,7 @@ impl Turn {
             && failures >= allowed
         {
             let reason = format!("{failures} health probes in a row failed: {reason}");
-            let once = self.spec().is_some_and(|spec| spec.mode == Mode::Once);
-            self.stop(
-                at,
-                if once {
-                    Then::End(Ended::Failed)
-                } else {
-                    Then::Again
-                },
-                reason,
-            );
+            self.stop(at, self.as_failed(), reason);
         }
     }
 
@@ -117,4 +118,9 @@ impl Turn {
         }
         Some(self.now.boot + spec.health.as_ref()?.every)
     }
+}
+
+/// By when a process has to be ready.
+pub(super) fn ready_by(alive: &Alive, ready: &Ready) -> BootTime {
+    alive.patience.unwrap_or(alive.started + ready.timeout)
 }

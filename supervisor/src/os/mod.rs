@@ -15,6 +15,7 @@ pub mod inherited;
 pub mod launch;
 pub mod logs;
 mod marks;
+pub mod notify;
 pub mod pages;
 pub mod pipes;
 pub mod ports;

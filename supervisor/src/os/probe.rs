@@ -1,120 +1,23 @@
 //! Asking a program whether it is well, without threads: file descriptors to poll, and a state that moves on when they are ready.
 
-use super::{identity::Pidfd, launch::Ids};
+use super::identity::Pidfd;
 use nix::{
-    cmsg_space,
     errno::Errno,
     sched::{CloneFlags, setns},
     sys::socket::{
-        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage,
-        UnixAddr, bind, connect, getsockopt, recvmsg, setsockopt, socket,
-        sockopt::{PassCred, SocketError},
+        AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket,
+        sockopt::SocketError,
     },
-    unistd::{Gid, Uid, chown},
 };
 use std::{
     fs, io,
-    io::IoSliceMut,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::fs::PermissionsExt,
-    },
-    path::Path,
-    time::Duration,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 use swarm_manifests::bundle::Probe;
 
-/// What a program says of itself through `NOTIFY_SOCKET` (`sd_notify(3)`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Notice {
-    Ready,
-    Stopping,
-    Reloading,
-    Status(String),
-    Watchdog,
-    ExtendTimeout(Duration),
-}
-
-/// The longest message that is read.
-const MAX_NOTICE: usize = 4096;
 /// Of an answer, this much suffices for its first line.
 const MAX_ANSWER: usize = 1024;
-
-/// The socket that an instance notifies.
-#[derive(Debug)]
-pub struct NotifySocket {
-    fd: OwnedFd,
-}
-
-impl NotifySocket {
-    /// Binds it at `path` (removing what a former life of ours left there), writable for `owner`. A path of more than 107 bytes is an
-    /// error: no program could reach it.
-    pub fn bind(path: &Path, owner: Option<&Ids>) -> io::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        setsockopt(&fd, PassCred, &true)?;
-        bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        if let Some(ids) = owner.filter(|_| nix::unistd::geteuid().is_root()) {
-            chown(
-                path,
-                Some(Uid::from_raw(ids.uid)),
-                Some(Gid::from_raw(ids.gid)),
-            )?;
-        }
-        Ok(Self { fd })
-    }
-
-    /// Readable when a notice came.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-
-    /// The next message: who sent it (the kernel says so; the caller asks `Tree::has` whether it belongs to the tree; 0: nobody of this
-    /// box's), and what. None: nothing now.
-    pub fn receive(&self) -> io::Result<Option<(i32, Vec<Notice>)>> {
-        let mut bytes = [0; MAX_NOTICE];
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let mut control = cmsg_space!(nix::sys::socket::UnixCredentials);
-        // Descriptors that somebody sends along are not taken: there is no room for them.
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message =
-            match recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-                other => other?,
-            };
-        let sender = message.cmsgs()?.find_map(|part| match part {
-            ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
-            _ => None,
-        });
-        let length = message.bytes;
-        Ok(Some((sender.unwrap_or(0), notices(&bytes[..length]))))
-    }
-}
-
-/// Lines `NAME=value`; what is not known here is passed over. Pure.
-fn notices(text: &[u8]) -> Vec<Notice> {
-    let text = String::from_utf8_lossy(text);
-    let notice = |line: &str| match line.split_once('=')? {
-        ("READY", "1") => Some(Notice::Ready),
-        ("STOPPING", "1") => Some(Notice::Stopping),
-        ("RELOADING", "1") => Some(Notice::Reloading),
-        ("WATCHDOG", "1") => Some(Notice::Watchdog),
-        ("STATUS", status) => Some(Notice::Status(status.to_owned())),
-        ("EXTEND_TIMEOUT_USEC", number) => number
-            .parse()
-            .ok()
-            .map(|number| Notice::ExtendTimeout(Duration::from_micros(number))),
-        _ => None,
-    };
-    text.lines().filter_map(notice).collect()
-}
 
 /// A tcp or http probe under way.
 #[derive(Debug)]
@@ -366,7 +269,6 @@ mod tests {
     use std::{
         io::{Read, Write},
         net::TcpListener,
-        os::unix::net::UnixDatagram,
     };
 
     fn finish(mut probe: NetProbe) -> Progress {
@@ -461,31 +363,5 @@ mod tests {
             parse_url("http://127.0.0.2?q").expect("parsed").0,
             ["127.0.0.2:80".parse().expect("address")]
         );
-    }
-
-    #[test]
-    fn a_notice_comes_with_its_sender() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let path = dir.path().join("notify");
-        let socket = NotifySocket::bind(&path, None).expect("bound");
-        assert_eq!(socket.receive().expect("nothing"), None);
-        let sender = UnixDatagram::unbound().expect("socket");
-        sender
-            .send_to(
-                b"READY=1\nSTATUS=up and well\nX=y\nEXTEND_TIMEOUT_USEC=5000000",
-                &path,
-            )
-            .expect("sent");
-        let wanted = vec![
-            Notice::Ready,
-            Notice::Status("up and well".into()),
-            Notice::ExtendTimeout(Duration::from_secs(5)),
-        ];
-        assert_eq!(
-            socket.receive().expect("received"),
-            Some((std::process::id().cast_signed(), wanted))
-        );
-        drop(socket);
-        NotifySocket::bind(&path, None).expect("bound again over what a former life left");
     }
 }

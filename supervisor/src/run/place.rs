@@ -45,10 +45,9 @@ impl Supervisor {
             Some(install) => self.installed_folder(&spec, install).join("tree"),
             None => spec.store.join("tree"),
         };
-        let asks = spec
-            .ready
-            .as_ref()
-            .is_some_and(|ready| ready.probe == Probe::Notify);
+        let ready = spec.ready.iter().map(|ready| &ready.probe);
+        let health = spec.health.iter().map(|health| &health.probe);
+        let asks = ready.chain(health).any(|probe| *probe == Probe::Notify);
         let notify = asks.then(|| self.notify_path(&spec.workflow, instance));
         Ok(Place {
             spec,
@@ -128,6 +127,9 @@ impl Supervisor {
         set("SWARM_STATE", place.folders.state.clone().into());
         if let Some(path) = &place.notify {
             set("NOTIFY_SOCKET", path.clone().into());
+        }
+        if let Some(health) = spec.health.as_ref().filter(|h| h.probe == Probe::Notify) {
+            set("WATCHDOG_USEC", health.every.as_micros().to_string().into());
         }
         env
     }

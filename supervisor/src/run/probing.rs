@@ -9,7 +9,7 @@ use crate::{
     machine::{Change, Phase, Readiness},
     os::{
         clock,
-        probe::{NetProbe, Notice, Progress},
+        probe::{NetProbe, Progress},
     },
 };
 use std::time::Duration;
@@ -31,7 +31,8 @@ impl Supervisor {
                 self.begin_command(name, instance, &words, Kind::Probe { instance, run }, until)
             }
             Probe::Tcp(_) | Probe::Http(_) => self.begin_net_probe(name, instance, run, &probe),
-            Probe::Notify | Probe::Log(_) | Probe::LogRegex(_) | Probe::After(_) => Ok(()),
+            Probe::Notify => self.has_notified(name, instance, run),
+            Probe::Log(_) | Probe::LogRegex(_) | Probe::After(_) => Ok(()),
         };
         if let Err(reason) = began {
             self.tell(name, instance, run, Change::Probed(Err(reason)));
@@ -108,26 +109,5 @@ impl Supervisor {
             return spec.ready.as_ref().map(|ready| ready.probe.clone());
         }
         spec.health.as_ref().map(|health| health.probe.clone())
-    }
-
-    /// `sd_notify`: heeded when it comes from the instance's own tree.
-    pub(super) fn read_notices(&mut self, name: &Name, instance: u16) {
-        let mut ready = false;
-        if let Some(room) = self.room(name, instance)
-            && let Some((socket, _)) = &room.notify
-        {
-            // A flood of notices must not keep the loop.
-            for _ in 0..64 {
-                let Ok(Some((pid, notices))) = socket.receive() else {
-                    break;
-                };
-                let own = room.process.as_ref().is_some_and(|held| held.pid == pid)
-                    || room.tree.as_ref().is_some_and(|tree| tree.has(pid));
-                ready |= own && notices.contains(&Notice::Ready);
-            }
-        }
-        if let Some(run) = self.run_of(name, instance).filter(|_| ready) {
-            self.tell(name, instance, run, Change::Ready);
-        }
     }
 }

@@ -4,7 +4,7 @@ use super::watch::Token;
 use crate::{
     machine::State,
     os::{
-        identity::Pidfd, launch::Ids, logs::LogWriter, pipes::Pipes, probe::NotifySocket,
+        identity::Pidfd, launch::Ids, logs::LogWriter, notify::NotifySocket, pipes::Pipes,
         tree::Tree,
     },
     protocol::Stream,
@@ -32,11 +32,24 @@ pub(super) struct Room {
     /// What `[ready] log-regex` says, compiled once.
     pub pattern: Option<(String, Arc<LinePattern>)>,
     pub notify: Option<(NotifySocket, Token)>,
+    /// What it said there and was not passed on yet.
+    pub said: Said,
     pub ids: Option<Ids>,
     /// Read back from the kernel.
     pub protections: Vec<String>,
     /// A probe or stop command under way.
     pub job: Option<u64>,
+}
+
+/// What an instance said of itself.
+#[derive(Default)]
+pub(super) struct Said {
+    /// Whether it said that it is well since it was asked last.
+    pub well: bool,
+    /// How it is; passed on at [`Said::pass_on`], as often as people can read.
+    pub status: Option<String>,
+    /// When what it says of itself may be passed on again.
+    pub pass_on: BootTime,
 }
 
 /// The main process, held.

@@ -3,7 +3,7 @@
 use super::{
     Supervisor,
     place::Place,
-    room::{Held, Output, STREAMS},
+    room::{Held, Output, STREAMS, Said},
     watch::Source,
 };
 use crate::{
@@ -12,10 +12,9 @@ use crate::{
         folders::{self},
         launch::Ids,
         logs::LogWriter,
+        notify::NotifySocket,
         pipes::Pipes,
-        ports,
-        probe::NotifySocket,
-        protections, spawn,
+        ports, protections, spawn,
         users::UserError,
     },
 };
@@ -259,9 +258,14 @@ impl Supervisor {
             Ok((socket, token))
         });
         let bound = bound.map_err(|error| Obstacle::disk("its NOTIFY_SOCKET", &error))?;
-        let old = self
-            .room(name, instance)
-            .and_then(|room| room.notify.replace(bound));
+        let old = self.room(name, instance).and_then(|room| {
+            // What it said while nobody was there to hear it is not held against it.
+            room.said = Said {
+                well: true,
+                ..Said::default()
+            };
+            room.notify.replace(bound)
+        });
         if let Some((socket, token)) = old {
             self.watch.remove(token, socket.fd());
         }
