@@ -6,11 +6,12 @@ use anyhow::{Context, bail};
 use std::path::PathBuf;
 use swarm_repository::index;
 use swarm_supervisor::os::indexer::sandbox_self_for_indexer;
+use swarm_wire::indexer::FOLDER;
 
 /// Runs it to its end.
 pub fn run() -> anyhow::Result<()> {
     let quarantine =
-        PathBuf::from(std::env::var_os("SWARM_QUARANTINE").context("SWARM_QUARANTINE is not set")?);
+        PathBuf::from(std::env::var_os(FOLDER).context("SWARM_QUARANTINE is not set")?);
     if !quarantine.is_dir() {
         bail!("{} is no folder", quarantine.display());
     }

@@ -11,7 +11,7 @@ use crate::{
     resolve::{self, BundleKey, Cleared, NOWHERE, Offer},
     settings::Config,
     store::{Parcel, Store, StoreError},
-    trigger::{Nudges, pace::Outcome},
+    trigger::Nudges,
     walk::Outlets,
 };
 use anyhow::Context;
@@ -36,6 +36,7 @@ use swarm_repository::{
     snapshot::{Found, Snapshot},
     trusted::Brought,
 };
+use swarm_wire::pace::Outcome;
 
 /// The walk of a plain folder.
 pub struct Local {

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
                 &config.unwrap_or_else(|| PathBuf::from("/etc/swarm/agent.toml")),
             )
         }
-        Ok("indexer") => swarm_agent::indexer::run(),
+        Ok(swarm_wire::indexer::ROLE) => swarm_agent::indexer::run(),
         Ok("demo-git-server") => commands::serve_demo_git(),
         _ => return commands::dispatch(Cli::parse()),
     };

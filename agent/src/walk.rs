@@ -21,7 +21,7 @@ use crate::{
     resolve::{self, BundleKey, Offer},
     settings::Config,
     store::Store,
-    trigger::{Nudges, pace::Outcome},
+    trigger::Nudges,
     trust,
 };
 use anyhow::Context;
@@ -42,6 +42,7 @@ use swarm_repository::{
     trusted::Trusted,
     verifier::Verifier,
 };
+use swarm_wire::pace::Outcome;
 use tokio::sync::{mpsc, watch};
 
 /// Where the walk hands on what it knows.

@@ -11,13 +11,13 @@ use crate::{
     trigger::{
         Nudges, SETTLE, Wake,
         files::{self, Files},
-        pace::{Outcome, Pace},
     },
     walk::{self, Walk},
 };
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 use swarm_manifests::id::Digest;
 use swarm_supervisor::os::pages;
+use swarm_wire::pace::{Outcome, Pace};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,

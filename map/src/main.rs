@@ -11,7 +11,7 @@ use swarm_map::{
 
 fn main() -> ExitCode {
     let outcome = match std::env::var("SWARM_ROLE").as_deref() {
-        Ok(indexer::ROLE) => indexer::run(),
+        Ok(swarm_wire::indexer::ROLE) => indexer::run(),
         _ => run(Cli::parse().command),
     };
     match outcome {

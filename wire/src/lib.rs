@@ -1,6 +1,11 @@
 //! Git's wire protocol version 2 over HTTP, SSH and paths, the HTTP client below it, and webhooks' signatures.
 //!
-//! Nothing here looks into a pack or decides anything: bytes go to whoever reads them.
+//! Nothing here looks into a pack or decides what is trusted: bytes go to whoever reads them.
+
+// When, and the whole of it: a branch followed, its packs taken apart by a process of its own.
+pub mod fetch;
+pub mod indexer;
+pub mod pace;
 
 // Where: one of several urls, by the way that it names.
 pub mod remote;

@@ -4,7 +4,6 @@
 
 pub mod files;
 pub mod hooks;
-pub mod pace;
 pub mod webhook;
 
 use std::time::Duration;

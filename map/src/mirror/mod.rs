@@ -3,9 +3,7 @@
 //! In: webhooks and the clock. Out: [`Trunk`] into a watch, nudges. Touches the network and its own folder. It has a thread of
 //! its own: verifying a long trunk must keep no box waiting.
 
-mod fetch;
 pub mod indexer;
-mod pace;
 
 use crate::{
     fleet::trunk::{Head, Known, Trunk},
@@ -13,12 +11,8 @@ use crate::{
     settings::Mirror as Settings,
 };
 use anyhow::{Context as _, Result};
-use fetch::Fetch;
 use jiff::Timestamp;
-use pace::{Outcome, Pace};
-use std::{
-    fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, thread::JoinHandle, time::Instant,
-};
+use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, thread::JoinHandle};
 use swarm_manifests::{
     id::Oid,
     problem::Refusal,
@@ -28,13 +22,22 @@ use swarm_manifests::{
 use swarm_repository::{
     commit::Commit,
     compact::compact,
+    index,
     objects::{ObjectError, Objects},
     trunk::Advance,
     trust_file::{self, Loaded},
     trusted::Trusted,
     verifier::Verifier,
 };
-use tokio::sync::watch;
+use swarm_wire::{
+    fetch::Fetch,
+    pace::{Outcome, Pace},
+    remote::Options,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The mirror, with everything that only it may touch.
@@ -57,9 +60,10 @@ impl Mirror {
     /// Opens what an earlier map left in the folder. Nothing is asked of the network yet.
     pub fn open(settings: Settings, nudges: Nudges) -> Result<(Self, watch::Receiver<Known>)> {
         let lock = own_folder(&settings.folder)?;
-        let fetch = Fetch::new(&settings)?;
+        let fetch = fetch(&settings)?;
+        let store = settings.folder.join("mirror");
         let objects =
-            Objects::open(fetch.store(), true).context("the mirror's objects cannot be opened")?;
+            Objects::open(&store, true).context("the mirror's objects cannot be opened")?;
         let trusted = match trust_file::load(&settings.folder, &settings.trust) {
             Loaded::Kept(trusted) => Some(*trusted),
             Loaded::New => None,
@@ -133,33 +137,37 @@ impl Mirror {
             }
             let outcome = tokio::select! {
                 () = stop.cancelled() => return,
-                outcome = self.look() => outcome,
+                outcome = self.look(is_hooked) => outcome,
             };
-            pace.looked(outcome);
+            pace.looked(begun.elapsed(), outcome);
             // After a webhook every box was nudged already, before this look.
             if outcome == Outcome::Moved && !is_hooked {
                 self.nudges.nudge();
                 own += 1;
             }
-            let poll = tokio::time::sleep(pace.until_poll(begun.elapsed(), dice()));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pace.space()) => {}
-            }
+            let poll = Instant::now() + pace.until_poll(dice());
             is_hooked = tokio::select! {
                 () = stop.cancelled() => return,
-                () = poll => false,
+                () = sleep_until(poll) => false,
                 changed = level.wait_for(|level| level.count - own != heard) => match changed {
                     Ok(_) => true,
                     Err(_) => return,
                 },
             };
+            if is_hooked {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pace.until_nudged(begun.elapsed())) => {}
+                }
+            }
             heard = level.borrow_and_update().count - own;
         }
     }
 
-    async fn look(&mut self) -> Outcome {
-        match self.follow().await {
+    async fn look(&mut self, expects_news: bool) -> Outcome {
+        let followed = self.follow(expects_news).await;
+        self.fetch.rest();
+        match followed {
             Ok(outcome) => {
                 self.tell(|trunk| trunk.failure = None);
                 outcome
@@ -176,8 +184,8 @@ impl Mirror {
         }
     }
 
-    async fn follow(&mut self) -> Result<Outcome, Refusal> {
-        let branch = self.fetch.look().await?;
+    async fn follow(&mut self, expects_news: bool) -> Result<Outcome, Refusal> {
+        let branch = self.fetch.look(expects_news).await?;
         let url = self.fetch.shown_url().to_owned();
         self.tell(|trunk| {
             trunk.repository = url;
@@ -229,7 +237,9 @@ impl Mirror {
             .chain(self.judged)
             .filter(|id| !self.whole && self.objects.has(*id))
             .collect();
-        self.fetch.history(head, &have).await?;
+        let indexed = self.fetch.history(head, &have).await?;
+        index::adopt(indexed.folder(), self.objects.git_dir())
+            .map_err(|error| self.unreadable(&error))?;
         self.whole = false;
         if self.objects.has(head) {
             return Ok(());
@@ -318,6 +328,22 @@ impl Mirror {
             Err(error) => tracing::warn!(%error, "small packs could not be joined"),
         }
     }
+}
+
+/// The branch at its remote, with an empty quarantine.
+fn fetch(settings: &Settings) -> Result<Fetch> {
+    let quarantine = settings.folder.join("quarantine");
+    index::clear(&quarantine).with_context(|| format!("cannot clear {}", quarantine.display()))?;
+    let options = Options {
+        run_dir: Some(settings.folder.clone()),
+        ..settings.options.clone()
+    };
+    Ok(Fetch::new(
+        &settings.urls,
+        &settings.branch,
+        &options,
+        quarantine,
+    )?)
 }
 
 /// Makes the mirror's folder, for nobody else, and locks it: two maps in one would undo each other's work.

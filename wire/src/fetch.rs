@@ -1,0 +1,107 @@
+//! One branch of a repository: where it is, and what is missing of it, taken apart by the indexer. In: urls. Out: heads and
+//! folders of objects.
+//!
+//! Touches the network and starts the indexer as a process of its own. A fetch that dies leaves a folder in quarantine, which
+//! whoever comes next clears; nobody ever has half a pack.
+
+use crate::{
+    indexer::{Indexed, Indexer},
+    remote::{Bounds, MOST_WANTS, Options},
+    remotes::Remotes,
+};
+use std::{path::PathBuf, time::Duration};
+use swarm_manifests::{id::Oid, problem::Refusal, rules::trunk::NO_BRANCH};
+
+/// What one fetch may cost.
+const BOUNDS: Bounds = Bounds {
+    bytes: 4 << 30,
+    time: Duration::from_secs(3600),
+    idle: Duration::from_secs(30),
+};
+/// After so many turns of the runtime a request that was made is on its way.
+const TURNS: usize = 4;
+
+/// The branch, and the quarantine in which what comes of it lies first.
+pub struct Fetch {
+    remotes: Remotes,
+    branch: String,
+    quarantine: PathBuf,
+    /// One that waits for the next pack.
+    ready: Option<Indexer>,
+}
+
+impl Fetch {
+    /// Checks the urls. `quarantine` is an empty folder.
+    pub fn new(
+        urls: &[String],
+        branch: &str,
+        options: &Options,
+        quarantine: PathBuf,
+    ) -> Result<Self, Refusal> {
+        Ok(Self {
+            remotes: Remotes::new(urls, options)?,
+            branch: branch.to_owned(),
+            quarantine,
+            ready: None,
+        })
+    }
+
+    /// The url that is used now, for people.
+    pub fn shown_url(&self) -> &str {
+        self.remotes.current().shown_url()
+    }
+
+    /// Where the branch is. Where something new is expected, an indexer starts while the server thinks.
+    pub async fn look(&mut self, expects_news: bool) -> Result<Oid, Refusal> {
+        let quarantine = &self.quarantine;
+        let ready = self.ready.take();
+        let prepare = async {
+            if ready.is_some() || !expects_news {
+                return ready;
+            }
+            // The request goes out first.
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            Indexer::start(quarantine).ok()
+        };
+        let (head, ready) = tokio::join!(self.remotes.look(&self.branch), prepare);
+        self.ready = ready;
+        head?.ok_or_else(|| {
+            Refusal::new(
+                &NO_BRANCH,
+                format!("{} has no branch {:?}", self.shown_url(), self.branch),
+            )
+            .hint("push the branch again, or correct [repository] branch; what runs goes on")
+        })
+    }
+
+    /// Nothing more is expected: an indexer that waits is let go.
+    pub fn rest(&mut self) {
+        self.ready = None;
+    }
+
+    /// The commits and trees of `want` that `have` has not.
+    pub async fn history(&mut self, want: Oid, have: &[Oid]) -> Result<Indexed, Refusal> {
+        let mut indexer = self.indexer()?;
+        let pack = &mut indexer.input;
+        let sent = self.remotes.fetch(want, have, pack, &BOUNDS).await;
+        indexer.end(sent).await
+    }
+
+    /// The first of these objects, as many as fit into one request, and those that are left to ask for.
+    pub async fn blobs<'a>(&mut self, want: &'a [Oid]) -> Result<(Indexed, &'a [Oid]), Refusal> {
+        let (some, left) = want.split_at(want.len().min(MOST_WANTS));
+        let mut indexer = self.indexer()?;
+        let pack = &mut indexer.input;
+        let sent = self.remotes.fetch_blobs(some, pack, &BOUNDS).await;
+        Ok((indexer.end(sent).await?, left))
+    }
+
+    fn indexer(&mut self) -> Result<Indexer, Refusal> {
+        match self.ready.take() {
+            Some(ready) => Ok(ready),
+            None => Indexer::start(&self.quarantine),
+        }
+    }
+}
