@@ -60,3 +60,30 @@ fn sync_returns_when_the_install_has_ended() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn sync_tells_of_an_install_that_fails() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let remote = deploy.remote().display().to_string();
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1h\"\n", "")?;
+    here.run()?;
+    let folder = deploy.source(
+        "broken",
+        "1.0.0",
+        "engine = \"sh\"\nentry = \"main.sh\"\n\n[install]\ncommand = [\"sh\", \"-c\", \"exit 7\"]\n",
+        &[("main.sh", TICKER)],
+    )?;
+    deploy.pack(&["publish", &folder])?;
+    deploy.manifest("broken", DAEMON)?;
+    deploy.push()?;
+    let output = here.try_agent(&["sync"])?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("broken") && said.contains("[install]"),
+        "{said}"
+    );
+    Ok(())
+}

@@ -36,6 +36,18 @@ fn is_moving(spec: &RunSpec, actual: Option<&Actual>) -> bool {
     actual.revision != Some(spec.revision) || actual.rows.iter().any(|row| in_transit(row.state))
 }
 
+/// Why what was pushed does not run, where it does not: a successor that cannot, or something new that never could.
+fn complaint(row: &Row) -> Option<serde_json::Value> {
+    let stuck = |state| matches!(state, State::Failed | State::Blocked | State::Refused);
+    let (state, reason, rule) = match &row.next {
+        Some(next) => (next.state, Some(&next.reason), &next.rule),
+        None if row.last_exit.is_none() => (row.state, row.reason.as_ref(), &row.rule),
+        None => return None,
+    };
+    stuck(state)
+        .then(|| json!({"workflow": row.workflow, "reason": reason, "rule": rule, "hint": null}))
+}
+
 impl Keeper {
     /// Answers those that need not wait any longer.
     pub(super) async fn answer_syncs(&mut self, inlets: &Inlets) -> Result<(), Gone> {
@@ -114,7 +126,7 @@ impl Keeper {
             .values()
             .filter(|actual| self.put.contains_key(&actual.workflow))
             .flat_map(|actual| &actual.rows)
-            .filter_map(|row| row.next.as_ref().filter(|next| matches!(next.state, State::Failed | State::Blocked | State::Refused)).map(|next| json!({"workflow": row.workflow, "reason": next.reason, "rule": next.rule, "hint": null})))
+            .filter_map(complaint)
             .collect();
         // A row an instance, but one complaint a workflow.
         failed.retain(|one| {
