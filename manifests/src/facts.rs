@@ -29,6 +29,14 @@ pub struct Facts {
     pub facts: BTreeMap<String, Value>,
 }
 
+/// Whether a name is one that a box finds out about itself.
+pub fn is_fact(name: &str) -> bool {
+    matches!(
+        name,
+        "arch" | "os" | "kernel" | "hostname" | "cpus" | "memory"
+    ) || name.starts_with("engine.")
+}
+
 impl Facts {
     /// The label, or else the fact, of this name.
     pub fn get(&self, name: &str) -> Option<&Value> {

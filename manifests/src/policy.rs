@@ -100,6 +100,17 @@ pub struct Ceiling {
     pub once_time_limit: Option<Duration>,
 }
 
+impl Right {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Deploy => "deploy",
+            Self::Operate => "operate",
+        }
+    }
+}
+
 impl Policy {
     /// The one person whose key this is.
     pub fn person_of(&self, key: &PublicKey) -> Option<&Name> {

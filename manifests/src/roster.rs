@@ -7,7 +7,7 @@
 
 use crate::{
     document::{self, Item, Table},
-    facts::Value,
+    facts::{Facts, Value},
     forms::{KEY, LABEL, LINE},
     key,
     name::Name,
@@ -25,6 +25,17 @@ pub struct Entry {
     pub name: Name,
     pub keys: Vec<PublicKey>,
     pub labels: BTreeMap<String, Value>,
+}
+
+impl Entry {
+    /// The box as far as the roster knows it: name and labels, no facts.
+    pub fn known(&self) -> Facts {
+        Facts {
+            name: self.name.to_string(),
+            labels: self.labels.clone(),
+            ..Facts::default()
+        }
+    }
 }
 
 /// `boxes/<box>.toml`

@@ -8,7 +8,7 @@
 
 use crate::{
     compare::{Sign, show},
-    facts::{Facts, Value},
+    facts::{self, Facts, Value},
 };
 use std::{fmt, ops::Range};
 
@@ -95,9 +95,30 @@ impl Selector {
             .hold(facts)
             .map_or_else(Verdict::NotChosen, |()| Verdict::Chosen)
     }
+
+    /// Holds it against a box of which only name and labels are known (the roster): none where it depends on facts
+    /// (memory, engines, …) that only the box itself can tell.
+    pub fn foresee(&self, known: &Facts) -> Option<bool> {
+        self.tree.foresee(known)
+    }
 }
 
 impl Tree {
+    /// Three-valued: none is "only the box can tell".
+    fn foresee(&self, known: &Facts) -> Option<bool> {
+        match self {
+            Self::All(parts) => fold(parts.iter().map(|part| part.foresee(known)), false),
+            Self::Any(parts) => fold(parts.iter().map(|part| part.foresee(known)), true),
+            Self::Not(inner) => inner.foresee(known).map(|holds| !holds),
+            Self::Holds(name) | Self::Compare(name, ..)
+                if facts::is_fact(name) && known.lookup(name).is_none() =>
+            {
+                None
+            }
+            Self::Holds(_) | Self::Compare(..) => Some(self.hold(known).is_ok()),
+        }
+    }
+
     /// Whether it holds; if not, why.
     fn hold(&self, facts: &Facts) -> Result<(), String> {
         match self {
@@ -309,6 +330,19 @@ impl<'t> Parser<'t> {
     }
 }
 
+/// One part of this value decides; else one that cannot be told leaves the whole open.
+fn fold(parts: impl Iterator<Item = Option<bool>>, deciding: bool) -> Option<bool> {
+    let mut open = false;
+    for part in parts {
+        match part {
+            Some(value) if value == deciding => return Some(deciding),
+            Some(_) => {}
+            None => open = true,
+        }
+    }
+    (!open).then_some(!deciding)
+}
+
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_.-".contains(c)
 }
@@ -423,6 +457,29 @@ mod tests {
         ] {
             let error = Selector::parse(text).expect_err(text);
             assert_eq!(&text[error.span.clone()], mark, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_box_can_tell_is_left_open() {
+        let known = Facts {
+            facts: BTreeMap::new(),
+            ..facts()
+        };
+        for (text, want) in [
+            ("site == 'berkeley'", Some(true)),
+            ("site == 'oakland'", Some(false)),
+            ("nowhere == 'x'", Some(false)),
+            ("memory >= '1G'", None),
+            ("engine.node", None),
+            ("site == 'oakland' && memory >= '1G'", Some(false)),
+            ("site == 'berkeley' && memory >= '1G'", None),
+            ("gpu || memory >= '1G'", Some(true)),
+            ("!(memory >= '1G')", None),
+            ("!old && box == 'lab-1'", Some(true)),
+        ] {
+            let selector = Selector::parse(text).expect(text);
+            assert_eq!(selector.foresee(&known), want, "{text}");
         }
     }
 

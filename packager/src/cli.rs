@@ -1,5 +1,9 @@
 //! What may be typed: the command line of `swarm-pack` (SPEC §7). Pure.
 
+mod trust;
+
+pub use trust::{ApproveArgs, EncryptArgs, PolicyArgs, PolicyCommand, VouchArgs, WhoCommand};
+
 use crate::edit::On;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -133,6 +137,9 @@ pub enum Command {
         /// As git's pre-push hook: reads the refs from stdin and checks the commits alone
         #[arg(long, hide = true)]
         pushed: bool,
+        /// As the server's pre-receive hook: reads the refs from stdin, looks into git's quarantine
+        #[arg(long, hide = true, conflicts_with = "pushed")]
+        received: bool,
     },
     /// What each box would do, were this pushed
     Plan,
@@ -219,15 +226,19 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Approve a manifest or policy
-    Approve(Rest),
+    Approve(ApproveArgs),
     /// Mend a stopped trunk
-    Vouch(Rest),
+    Vouch(VouchArgs),
     /// Edit the policy
-    Policy(Rest),
-    /// Who may do what, who signed what
-    Who(Rest),
+    Policy(PolicyArgs),
+    /// Who may do what, who signed what, who can read which secret
+    Who {
+        /// The question
+        #[command(subcommand)]
+        command: WhoCommand,
+    },
     /// Encrypt a secret to the boxes of a workflow
-    Encrypt(Rest),
+    Encrypt(EncryptArgs),
 }
 
 /// The roster's commands.
@@ -237,35 +248,38 @@ pub enum BoxCommand {
     Add {
         /// The box
         name: Name,
-        /// Its public key, or the file that has it
-        #[arg(long = "box-key", value_name = "KEY")]
+        /// The box's public key, or the file that has it
+        #[arg(long = "key", alias = "box-key", value_name = "KEY")]
         box_key: String,
         /// A label
         #[arg(long = "label", value_name = "NAME=VALUE")]
         labels: Vec<String>,
-        /// The key that signs
-        #[command(flatten)]
-        key: KeyOption,
+        /// The key that signs the commit
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: Option<PathBuf>,
+    },
+    /// Remove boxes/NAME.toml, commit, and say which secrets are to be rotated
+    Remove {
+        /// The box
+        name: Name,
+        /// The key that signs the commit
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: Option<PathBuf>,
     },
 }
 
 /// The hooks' commands.
 #[derive(Debug, Subcommand)]
 pub enum HookCommand {
-    /// Write the pre-push hook into this clone
+    /// Write the pre-push hook into this clone, or with --server the pre-receive hook of a bare repository
     Install {
-        /// As a pre-receive hook of the server's repository
+        /// As the pre-receive hook of a bare repository on the server
         #[arg(long)]
         server: bool,
+        /// With --server: where trust begins [default: the first commit of the branch with a policy.toml]
+        #[arg(long, value_name = "COMMIT", requires = "server")]
+        introduction: Option<String>,
     },
-}
-
-/// The words of a command that is not built yet.
-#[derive(Debug, Args)]
-pub struct Rest {
-    /// Whatever comes
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub words: Vec<String>,
 }
 
 impl Mode {

@@ -34,6 +34,16 @@ impl Change {
         self.files.insert(path.into(), Some((mode, blob)));
     }
 
+    /// Nothing at this path.
+    pub fn remove(&mut self, path: impl Into<String>) {
+        self.files.insert(path.into(), None);
+    }
+
+    /// Stages the files, and commits nothing.
+    pub fn stage(&self, repository: &DeployRepository) -> Outcome {
+        self.index(&repository.git)
+    }
+
     /// Makes the commit upon HEAD and moves the branch to it; the commit's id, or none where it would change nothing.
     pub fn commit(
         &self,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use swarm_manifests::{
     manifest,
     name::{Name, Pattern},
+    problem::Problem,
 };
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
@@ -123,14 +124,54 @@ pub fn bundle_version(file: &str, text: &str, version: &str) -> Outcome<String> 
 }
 
 fn parse(file: &str, text: &str) -> Outcome<DocumentMut> {
-    DocumentMut::from_str(text).map_err(|_| {
-        let (_, problems) = manifest::read(file, text.as_bytes());
-        Failure::findings(Finding::of(problems, text.as_bytes()))
+    parse_with(file, text, |text| manifest::read(file, text).1)
+}
+
+/// Reads the text as TOML; where it is none, `problems` says so with places.
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    problems: impl Fn(&[u8]) -> Vec<Problem>,
+) -> Outcome<DocumentMut> {
+    DocumentMut::from_str(text).map_err(|error| {
+        let found = problems(text.as_bytes());
+        if found.is_empty() {
+            return Failure::new(format!("{file}: {error}"));
+        }
+        Failure::findings(Finding::of(found, text.as_bytes()))
     })
 }
 
+/// Adds a value at the end of a list, laid out as the one before it.
+pub fn append(list: &mut Array, item: &str) {
+    let prefix = list
+        .iter()
+        .last()
+        .and_then(|last| last.decor().prefix()?.as_str().map(ToString::to_string));
+    let mut item = Value::from(item);
+    match prefix {
+        // A line of its own, indented alike; comments of others are not said again.
+        Some(prefix) if prefix.contains('\n') => {
+            let indent = prefix.rsplit('\n').next().unwrap_or_default();
+            // A comment behind the last value belongs to it: with a comma after the value, it stays on its line.
+            item.decor_mut()
+                .set_prefix(format!("{}\n{indent}", comment(list)));
+            list.push_formatted(item);
+            list.set_trailing("\n");
+            list.set_trailing_comma(true);
+        }
+        _ => list.push(item),
+    }
+}
+
+/// The comment behind the last value of a list, taken out of the list's end.
+fn comment(list: &mut Array) -> String {
+    let trailing = list.trailing().as_str().unwrap_or_default().to_string();
+    trailing.trim_end().to_string()
+}
+
 /// Sets a value; a comment beside the old one stays.
-fn set(table: &mut dyn TableLike, key: &str, mut wished: Value) {
+pub fn set(table: &mut dyn TableLike, key: &str, mut wished: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             *wished.decor_mut() = old.decor().clone();
@@ -157,7 +198,8 @@ fn set_on(on: &mut dyn TableLike, wished: &On) {
     set(on, key, wished);
 }
 
-fn table<'a>(
+/// A table of the document's root, made where it is not there.
+pub fn table<'a>(
     document: &'a mut DocumentMut,
     file: &str,
     name: &str,

@@ -14,6 +14,8 @@ use std::{
 pub struct Git {
     top: PathBuf,
     settings: Vec<String>,
+    /// The folder of objects that a push brought and that are not taken in yet.
+    quarantine: Option<PathBuf>,
 }
 
 /// Variables of a git that calls us (from a hook): they would lead the git that we call to another repository.
@@ -34,7 +36,26 @@ impl Git {
         Self {
             top: folder.into(),
             settings: Vec::new(),
+            quarantine: None,
         }
+    }
+
+    /// Git in the server's repository that runs us as its pre-receive hook: it sees what the push brought, too.
+    pub fn receiving() -> Outcome<Self> {
+        let folder = std::env::var_os("GIT_DIR").unwrap_or_else(|| ".".into());
+        let folder = PathBuf::from(folder)
+            .canonicalize()
+            .context("the repository of this push cannot be found")?;
+        let objects = std::env::var_os("GIT_OBJECT_DIRECTORY").map(PathBuf::from);
+        Ok(Self {
+            quarantine: objects.map(|objects| folder.join(objects)),
+            ..Self::at(&folder)
+        })
+    }
+
+    /// Where the objects of the push lie that is being received.
+    pub fn quarantine(&self) -> Option<&Path> {
+        self.quarantine.as_deref()
     }
 
     /// The working tree that the folder lies in; none where there is none.
@@ -62,6 +83,12 @@ impl Git {
         let mut command = Command::new("git");
         for name in LOCAL {
             command.env_remove(name);
+        }
+        if let Some(objects) = &self.quarantine {
+            let known = self.top.join("objects");
+            command
+                .env("GIT_OBJECT_DIRECTORY", objects)
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", known);
         }
         command.arg("-C").arg(&self.top);
         for setting in &self.settings {

@@ -1,5 +1,6 @@
 //! `swarm-pack`: builds, signs, checks, publishes and deploys bundles (SPEC §7).
 
+mod approvals;
 mod audit;
 mod cli;
 mod commands;
@@ -13,12 +14,15 @@ mod hook;
 mod key;
 mod pack;
 mod place;
+mod policy_edit;
 mod published;
 mod push;
+mod secrets;
 mod signers;
 mod starter;
 mod talk;
 mod watch;
+mod words;
 mod workflow;
 
 use clap::Parser;

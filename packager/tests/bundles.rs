@@ -309,10 +309,6 @@ fn what_is_not_built_yet_says_so() {
         .pack(".", &["approve", "policy.toml"])
         .code(1)
         .says("S-FILE-10");
-    world
-        .pack(".", &["who", "can", "deploy"])
-        .code(1)
-        .says("not built yet");
 }
 
 #[test]

@@ -151,3 +151,102 @@ fn a_remote_that_does_not_answer_is_exit_code_5_and_the_commit_stands() {
         .says("git push");
     assert_eq!(world.git("deploy", &["rev-parse", "HEAD~1"]).trim(), head);
 }
+
+#[test]
+fn every_starter_packs_and_up_publishes_it_in_one_commit() {
+    let world = World::with_repository();
+    for engine in ["exec", "sh", "node", "python", "accessor", "java", "beam"] {
+        let name = format!("my-{engine}");
+        world
+            .pack("deploy", &["new", &name, "--engine", engine])
+            .ok();
+        world.pack("deploy", &["check"]).ok();
+        let before = world
+            .git("deploy", &["rev-list", "--count", "HEAD"])
+            .trim()
+            .parse::<u32>()
+            .expect("a number");
+        world
+            .pack("deploy", &["up", &format!("sources/{name}")])
+            .ok();
+        let after = world
+            .git("deploy", &["rev-list", "--count", "HEAD"])
+            .trim()
+            .parse::<u32>()
+            .expect("a number");
+        assert_eq!(after, before + 1, "{engine}");
+        assert!(
+            world
+                .git("deploy", &["show", &format!("HEAD:manifests/{name}.toml")])
+                .contains("0.1.0")
+        );
+    }
+    world.pack("deploy", &["check"]).ok();
+}
+
+#[test]
+fn up_raises_the_version_only_where_bytes_changed() {
+    let world = World::with_repository();
+    world.bundle("ramp", "ramp", "1.2.0");
+    world
+        .pack("deploy", &["up", "../ramp"])
+        .code(2)
+        .says("--on all");
+    assert_eq!(world.git("deploy", &["status", "--porcelain"]), "");
+    world.pack("deploy", &["up", "../ramp", "--on", "all"]).ok();
+    let head = world.git("deploy", &["rev-parse", "HEAD"]);
+    world
+        .pack("deploy", &["up", "../ramp"])
+        .ok()
+        .says("nothing to commit");
+    assert_eq!(world.git("deploy", &["rev-parse", "HEAD"]), head);
+    world.write("ramp/main.sh", "echo more\n");
+    let said = world
+        .pack("deploy", &["up", "../ramp", "--json"])
+        .ok()
+        .json();
+    assert_eq!(said["version"], "1.2.1");
+    assert!(
+        world
+            .read("ramp/bundle.toml")
+            .contains("version = \"1.2.1\" # raised by up")
+    );
+    assert!(world.read("deploy/manifests/ramp.toml").contains("1.2.1"));
+    assert_eq!(world.git("deploy", &["rev-parse", "HEAD~1"]), head);
+}
+
+#[test]
+fn a_lost_race_is_run_again_upon_what_the_others_pushed() {
+    let world = World::with_repository();
+    world.git(".", &["init", "-q", "--bare", "-b", "main", "hub.git"]);
+    world.git("deploy", &["remote", "add", "origin", "../hub.git"]);
+    world.git("deploy", &["push", "-qu", "origin", "main"]);
+    world.git(".", &["clone", "-q", "hub.git", "theirs"]);
+    world.pack("theirs", &["setup"]).ok();
+    world.bundle("ramp", "ramp", "1.2.0");
+    world.bundle("other", "ramp", "1.2.0");
+    world.write("other/main.sh", "echo theirs\n");
+    // They take the very same version first, and a manifest of their own.
+    world
+        .pack("theirs", &["up", "../other", "--on", "lab-*"])
+        .ok();
+    // Ours was written and never committed.
+    world
+        .pack("deploy", &["new", "mine", "--engine", "sh"])
+        .ok();
+    world.write("deploy/dirty.txt", "x\n");
+    world
+        .pack("deploy", &["up", "sources/mine"])
+        .ok()
+        .says("others pushed");
+    assert!(world.read("deploy/manifests/mine.toml").contains("0.1.0"));
+    world.pack("deploy", &["up", "../ramp"]).ok();
+    assert!(world.read("ramp/bundle.toml").contains("1.2.1"));
+    assert!(world.read("deploy/manifests/ramp.toml").contains("lab-*"));
+    assert_eq!(
+        world.git("hub.git", &["rev-parse", "main"]),
+        world.git("deploy", &["rev-parse", "HEAD"])
+    );
+    assert_eq!(world.read("deploy/dirty.txt"), "x\n");
+    world.pack("deploy", &["check"]).ok();
+}

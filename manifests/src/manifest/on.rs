@@ -28,6 +28,19 @@ impl On {
         }
     }
 
+    /// Whether a box of which only name and labels are known (the roster) is chosen, `count` apart; none: only the box can tell.
+    pub fn foresee(&self, known: &Facts) -> Option<bool> {
+        let named = self
+            .boxes
+            .as_ref()
+            .is_none_or(|boxes| boxes.iter().any(|pattern| pattern.matches(&known.name)));
+        match &self.selector {
+            _ if !named => Some(false),
+            Some(selector) => selector.foresee(known),
+            None => Some(self.all || self.boxes.is_some()),
+        }
+    }
+
     /// Of the boxes that [`On::choose`] chose, the `count` ones with the highest rendezvous hash of (workflow, box); all without `count`.
     ///
     /// Who is chosen changes as little as can be when boxes come and go.

@@ -121,7 +121,8 @@ impl Policy {
         (needed, self.people.keys().filter(could).cloned().collect())
     }
 
-    fn grants_of<'a>(
+    /// The grants that give the person this right with this workflow (for publish: this bundle), whichever the boxes.
+    pub fn grants_of<'a>(
         &'a self,
         person: &'a Name,
         right: Right,

@@ -2,5 +2,6 @@
 
 pub mod bundle;
 pub mod file;
+pub mod push;
 pub mod repository;
 pub mod trunk;

@@ -13,8 +13,7 @@ use std::{
 };
 use swarm_manifests::{
     bundle::MAX_TEXT,
-    facts::Facts,
-    id::Digest,
+    id::{Digest, Oid},
     lock::Kind,
     manifest::{self, Manifest},
     name::Name,
@@ -22,7 +21,6 @@ use swarm_manifests::{
     problem::{Problem, Refusal},
     roster,
     rules::{bundle as rules, file::DUPLICATE},
-    selector::Verdict,
 };
 use swarm_repository::{
     bundle::{Looked, VerifiedBundle},
@@ -38,6 +36,14 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What it would not.
     pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Both.
+    pub fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.warnings.extend(other.warnings);
+    }
 }
 
 /// Looks at everything, uncommitted files as they stand in the working tree.
@@ -93,40 +99,6 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
     Ok(report)
 }
 
-/// Looks at one commit alone, as a box would were it pushed.
-pub fn check_commit(repository: &DeployRepository, head: &str) -> Outcome<Report> {
-    let mut report = Report::default();
-    let objects = trunk::objects(&repository.git)?;
-    let mut verifier = Verifier::new();
-    let Some(trusted) = judged(repository, &objects, &mut verifier, head, &mut report)? else {
-        return Ok(report);
-    };
-    let snapshot = verifier.snapshot(&objects, &trusted)?;
-    report
-        .findings
-        .extend(snapshot.problems.into_iter().map(Finding::bare));
-    let mut seen = BTreeSet::new();
-    for found in snapshot.workflows {
-        match found.manifest {
-            Err(problems) => report
-                .findings
-                .extend(problems.into_iter().map(Finding::bare)),
-            Ok(manifest) => {
-                let wanted = (manifest.bundle.clone(), manifest.version.to_string());
-                if seen.insert(wanted.clone()) {
-                    let refusal = published(&objects, &mut verifier, &trusted, &wanted)?;
-                    report
-                        .findings
-                        .extend(refusal.map(|refusal| {
-                            Finding::bare(of_refusal(&found.brought.path, refusal))
-                        }));
-                }
-            }
-        }
-    }
-    Ok(report)
-}
-
 /// Verifies the trunk; how far it is good.
 fn judged(
     repository: &DeployRepository,
@@ -136,16 +108,17 @@ fn judged(
     report: &mut Report,
 ) -> Outcome<Option<Trusted>> {
     let judged = trunk::judge(repository, objects, verifier, head)?;
-    if let Some((commit, refusal)) = judged.refusal {
-        let file = commit.map_or_else(
-            || "trunk".into(),
-            |commit| format!("commit {}", commit.short()),
-        );
-        report
-            .findings
-            .push(Finding::bare(of_refusal(&file, refusal)));
-    }
+    report.findings.extend(judged.refusal.map(of_trunk));
     Ok(judged.trusted)
+}
+
+/// A refusal of the trunk, at the commit that it is about.
+pub fn of_trunk((commit, refusal): (Option<Oid>, Refusal)) -> Finding {
+    let file = commit.map_or_else(
+        || "trunk".into(),
+        |commit| format!("commit {}", commit.short()),
+    );
+    Finding::bare(of_refusal(&file, refusal))
 }
 
 /// The files that boxes read, but for bundles: those are looked at where a manifest names them.
@@ -207,18 +180,8 @@ fn policy_step(repository: &DeployRepository, report: &mut Report) -> Outcome {
 }
 
 fn chooses(manifest: &Manifest, entry: &roster::Entry) -> bool {
-    let facts = Facts {
-        name: entry.name.to_string(),
-        labels: entry.labels.clone(),
-        ..Facts::default()
-    };
-    // What only the box itself knows (memory, engines) cannot be judged here: boxes and labels can.
-    let named = manifest.on.boxes.as_ref().is_none_or(|boxes| {
-        boxes
-            .iter()
-            .any(|pattern| pattern.matches(entry.name.as_str()))
-    });
-    named && (manifest.on.selector.is_some() || manifest.on.choose(&facts) == Verdict::Chosen)
+    // What only the box itself knows (memory, engines) cannot be judged here: that is no warning.
+    manifest.on.foresee(&entry.known()) != Some(false)
 }
 
 /// Whether the bundle that a manifest names can run: at HEAD, or as it stands in the working tree.
@@ -240,7 +203,8 @@ fn reference(
     }
 }
 
-fn published(
+/// Whether the trunk's bundle of this name and version can run, bytes and all.
+pub fn published(
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,

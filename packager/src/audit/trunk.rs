@@ -23,9 +23,30 @@ pub struct Judged {
     pub refusal: Option<(Option<Oid>, Refusal)>,
 }
 
-/// Opens the clone's objects.
+/// Opens the clone's objects; on a server that is receiving a push, with what the push brought.
 pub fn objects(git: &Git) -> Outcome<Objects> {
-    Ok(Objects::open(&git_dir(git)?, false)?)
+    let objects = Objects::open(&git_dir(git)?, false)?;
+    if let Some(folder) = git.quarantine() {
+        objects.add_folder(folder)?;
+    }
+    Ok(objects)
+}
+
+/// The deploy branch's whole name: git's `swarm.branch`, else a bare repository's own branch, else main.
+pub fn branch(git: &Git) -> Outcome<String> {
+    if let Some(told) = git.config("swarm.branch")? {
+        return Ok(format!(
+            "refs/heads/{}",
+            told.trim_start_matches("refs/heads/")
+        ));
+    }
+    let is_bare = git.ask(["rev-parse", "--is-bare-repository"])?.as_deref() == Some("true");
+    let own = if is_bare {
+        git.ask(["symbolic-ref", "-q", "HEAD"])?
+    } else {
+        None
+    };
+    Ok(own.unwrap_or_else(|| "refs/heads/main".into()))
 }
 
 /// Where the clone's objects are, also for a linked working tree.
@@ -42,18 +63,24 @@ pub fn judge(
     verifier: &mut Verifier,
     head: &str,
 ) -> Outcome<Judged> {
-    let head: Oid = head.parse().map_err(|error| {
-        Failure::new(format!("{error}; repositories with SHA-256 are not taken"))
-    })?;
-    let trust = trust(repository, head)?;
-    let introduced = match verifier.introduce(objects, &trust)? {
-        Ok(introduced) => introduced,
-        Err(refusal) => {
-            return Ok(Judged {
-                trusted: None,
-                refusal: Some((Some(trust.introduction), refusal)),
-            });
-        }
+    judge_step(repository, objects, verifier, None, head)
+}
+
+/// Verifies a head as a box does that trusts the trunk as far as it is good at `old`.
+pub fn judge_step(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    old: Option<&str>,
+    head: &str,
+) -> Outcome<Judged> {
+    let head = oid(head)?;
+    let begin = match old {
+        Some(old) => judge(repository, objects, verifier, old)?,
+        None => introduce(&repository.git, objects, verifier, head)?,
+    };
+    let Some(introduced) = begin.trusted else {
+        return Ok(begin);
     };
     Ok(match verifier.advance(objects, &introduced, head)? {
         Advance::Moved(trusted) => Judged {
@@ -79,29 +106,50 @@ pub fn judge(
     })
 }
 
-/// Where this clone's trust begins: git's `swarm.introduction`, else the first commit of the branch that has a policy.toml.
+fn introduce(git: &Git, objects: &Objects, verifier: &mut Verifier, head: Oid) -> Outcome<Judged> {
+    let trust = trust(git, head)?;
+    Ok(match verifier.introduce(objects, &trust)? {
+        Ok(introduced) => Judged {
+            trusted: Some(introduced),
+            refusal: None,
+        },
+        Err(refusal) => Judged {
+            trusted: None,
+            refusal: Some((Some(trust.introduction), refusal)),
+        },
+    })
+}
+
+fn oid(text: &str) -> Outcome<Oid> {
+    text.parse()
+        .map_err(|error| Failure::new(format!("{error}; repositories with SHA-256 are not taken")))
+}
+
+/// Where trust begins here: git's `swarm.introduction`, else the first commit up to `head` that has a policy.toml.
 ///
-/// A box pins it in `[trust]`; here, a person looks at their own clone.
-fn trust(repository: &DeployRepository, head: Oid) -> Outcome<Trust> {
-    let git = &repository.git;
-    let introduction = if let Some(told) = git.config("swarm.introduction")? {
-        git.line(["rev-parse", "--verify", &format!("{told}^{{commit}}")])?
-    } else {
-        let log = git.line([
-            "log",
-            "--first-parent",
-            "-m",
-            "--diff-filter=A",
-            "--format=%H",
-            &head.to_string(),
-            "--",
-            "policy.toml",
-        ])?;
-        log.lines().last().map(str::to_string).ok_or_else(|| {
-            Failure::new("no commit of this branch has a policy.toml: there is no introduction")
-                .hint("swarm-pack init makes one")
-        })?
-    };
+/// A box pins it in `[trust]`; here, a person looks at their own clone, or a server at its own repository.
+pub fn introduction(git: &Git, head: &str) -> Outcome<String> {
+    if let Some(told) = git.config("swarm.introduction")? {
+        return git.line(["rev-parse", "--verify", &format!("{told}^{{commit}}")]);
+    }
+    let log = git.line([
+        "log",
+        "--first-parent",
+        "-m",
+        "--diff-filter=A",
+        "--format=%H",
+        head,
+        "--",
+        "policy.toml",
+    ])?;
+    log.lines().last().map(str::to_string).ok_or_else(|| {
+        Failure::new("no commit of this branch has a policy.toml: there is no introduction")
+            .hint("swarm-pack init makes one")
+    })
+}
+
+fn trust(git: &Git, head: Oid) -> Outcome<Trust> {
+    let introduction = introduction(git, &head.to_string())?;
     let policy = git.file(&introduction, "policy.toml")?;
     let policy = policy.ok_or_else(|| {
         Failure::new(format!(

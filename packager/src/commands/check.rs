@@ -2,21 +2,37 @@
 
 use super::here;
 use crate::{
-    audit::{bundle, file, repository},
+    audit::{bundle, file, push, repository, trunk},
     deploy_repository::{DeployRepository, shown_path},
     failure::{Failure, Finding, Outcome},
     folder::{self, Ignoring},
+    git::Git,
     pack, talk,
 };
+use anyhow::Context;
 use std::{io::BufRead, path::Path};
+use swarm_manifests::rules::trunk::NO_BRANCH;
 
-/// Checks a file, a bundle, a folder of files, or the repository.
-pub fn run(path: Option<&Path>, pushed: bool, json: bool) -> Outcome {
-    let report = match path {
-        _ if pushed => of_push()?,
-        None => repository::check(&here()?)?,
-        Some(path) => of_path(path)?,
+/// What is to be checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// A file, a bundle, a folder of files; none: the repository.
+    Path(Option<&'a Path>),
+    /// What git tells a pre-push hook on stdin.
+    Pushed,
+    /// What git tells a pre-receive hook on stdin.
+    Received,
+}
+
+/// Checks it.
+pub fn run(asked: &Asked<'_>, json: bool) -> Outcome {
+    let report = match asked {
+        Asked::Pushed => of_push()?,
+        Asked::Received => of_received()?,
+        Asked::Path(None) => repository::check(&here()?)?,
+        Asked::Path(Some(path)) => of_path(path)?,
     };
+    let is_hook = !matches!(asked, Asked::Path(_));
     for warning in &report.warnings {
         talk::warn(warning);
     }
@@ -29,7 +45,7 @@ pub fn run(path: Option<&Path>, pushed: bool, json: bool) -> Outcome {
         talk::json(&problems);
     }
     match report.findings.len() {
-        0 if json || pushed => Ok(()),
+        0 if json || is_hook => Ok(()),
         0 => {
             talk::say("all is well");
             Ok(())
@@ -113,24 +129,60 @@ fn of_folder(dir: &Path, top: &Path) -> Outcome<Vec<Finding>> {
     Ok(findings)
 }
 
-/// What git tells a pre-push hook: the commits that go to the deploy branch, and nothing else.
+/// The lines that git gives a hook, each as its words.
+fn refs(count: usize) -> Outcome<Vec<Vec<String>>> {
+    let mut found = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("the refs of this push cannot be read")?;
+        let words: Vec<String> = line.split(' ').map(ToString::to_string).collect();
+        if words.len() != count {
+            return Err(Failure::usage(format!(
+                "git tells a hook {count} words a line, not {line:?}"
+            ))
+            .hint("this is for git's hooks: swarm-pack hook install"));
+        }
+        found.push(words);
+    }
+    Ok(found)
+}
+
+/// A commit's id; none for the zeros that stand for a ref that is not there.
+fn there(id: &str) -> Option<&str> {
+    (!id.bytes().all(|byte| byte == b'0')).then_some(id)
+}
+
+/// The commits that go to the deploy branch, and nothing else.
 fn of_push() -> Outcome<repository::Report> {
     let repository = here()?;
-    let branch = repository
-        .git
-        .config("swarm.branch")?
-        .unwrap_or_else(|| "main".into());
+    let branch = trunk::branch(&repository.git)?;
     let mut report = repository::Report::default();
-    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [_, commit, to, _] = words.as_slice() else {
+    for words in refs(4)? {
+        let (Some(commit), true) = (there(&words[1]), words[2] == branch) else {
             continue;
         };
-        let is_removal = commit.bytes().all(|byte| byte == b'0');
-        if *to == format!("refs/heads/{branch}") && !is_removal {
-            let found = repository::check_commit(&repository, commit)?;
-            report.findings.extend(found.findings);
-            report.warnings.extend(found.warnings);
+        // Where the remote is at something that was never fetched, git itself refuses the push.
+        let known = ["cat-file", "-e", &format!("{}^{{commit}}", words[3])];
+        let old = there(&words[3])
+            .filter(|_| repository.git.ask(known).is_ok_and(|found| found.is_some()));
+        report.add(push::check(&repository, old, commit)?);
+    }
+    Ok(report)
+}
+
+/// On the server: what comes to the deploy branch.
+fn of_received() -> Outcome<repository::Report> {
+    let repository = DeployRepository {
+        git: Git::receiving()?,
+    };
+    let branch = trunk::branch(&repository.git)?;
+    let mut report = repository::Report::default();
+    for words in refs(3)?.into_iter().filter(|words| words[2] == branch) {
+        match there(&words[1]) {
+            Some(commit) => report.add(push::check(&repository, there(&words[0]), commit)?),
+            None => {
+                return Err(Failure::rule(&NO_BRANCH, format!("{branch} is the deploy branch, and is not removed"))
+                    .hint("boxes would go on with what they run; to begin anew, push to another repository"));
+            }
         }
     }
     Ok(report)

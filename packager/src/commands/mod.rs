@@ -1,25 +1,30 @@
 //! The commands that people type, a file each. stdout is data, stderr is talk.
 
-mod box_add;
 mod build;
 mod check;
 mod deploy;
 mod explain;
+mod hook;
 mod init;
 mod new;
+mod policy;
+mod policy_show;
 mod publish;
+mod reads;
+mod roster;
 mod schema;
 mod setup;
 mod show;
 mod sign;
 mod up;
 mod verify;
+mod who;
 
 use crate::{
-    cli::{BoxCommand, Cli, Command, HookCommand},
+    cli::{Cli, Command, HookCommand},
     deploy_repository::DeployRepository,
     failure::{Failure, Outcome},
-    hook, signers, talk,
+    signers, talk,
 };
 use anyhow::Context;
 use clap::CommandFactory;
@@ -54,7 +59,18 @@ pub fn run(cli: Cli) -> Outcome {
             },
             json,
         ),
-        Command::Check { path, pushed } => check::run(path.as_deref(), pushed, json),
+        Command::Check {
+            path,
+            pushed,
+            received,
+        } => {
+            let asked = match (pushed, received) {
+                (true, _) => check::Asked::Pushed,
+                (_, true) => check::Asked::Received,
+                _ => check::Asked::Path(path.as_deref()),
+            };
+            check::run(&asked, json)
+        }
         Command::Build { dir } => build::run(&dir, json),
         Command::Sign { dir, key } => sign::run(&dir, &key, json),
         Command::Publish { dir, repo, key } => publish::run(&dir, repo.as_deref(), &key, json),
@@ -69,24 +85,23 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Show { name } => show::run(name.as_ref(), json),
         Command::Explain { id } => explain::run(&id, json),
         Command::Schema { of } => schema::run(of),
-        Command::Box {
-            command:
-                BoxCommand::Add {
-                    name,
-                    box_key,
-                    labels,
-                    key,
-                },
-        } => box_add::run(&name, &box_key, &labels, &key, json),
+        Command::Box { command } => roster::run(&command, json),
         Command::Hook {
-            command: HookCommand::Install { server: false },
-        } => {
-            let path = hook::install(&here()?.git)?;
-            talk::say(format!("wrote {}", path.display()));
-            Ok(())
-        }
+            command:
+                HookCommand::Install {
+                    server,
+                    introduction,
+                },
+        } => hook::run(server, introduction.as_deref(), json),
+        Command::Policy(args) => policy::run(args, json),
+        Command::Who { command } => who::run(&command, json),
         Command::Signers => {
-            talk::raw(&signers::text(&here()?.policy()?));
+            let policy = here()?.policy()?;
+            if json {
+                talk::json(&signers::json(&policy));
+            } else {
+                talk::raw(&signers::text(&policy));
+            }
             Ok(())
         }
         Command::Completions { shell } => {
@@ -98,45 +113,14 @@ pub fn run(cli: Cli) -> Outcome {
             );
             Ok(())
         }
-        other => Err(not_built(&other)),
+        Command::Approve(_) => Err(Failure::not_built("swarm-pack approve", "")),
+        Command::Vouch(_) => Err(Failure::not_built("swarm-pack vouch", "")),
+        Command::Encrypt(_) => Err(Failure::not_built("swarm-pack encrypt", "")),
+        Command::Plan => Err(Failure::not_built("swarm-pack plan", "")),
     }
 }
 
 /// The deploy repository that we are in.
 fn here() -> Outcome<DeployRepository> {
     DeployRepository::need(&[Path::new(".")])
-}
-
-fn not_built(command: &Command) -> Failure {
-    let (what, instead) = match command {
-        Command::Approve(_) => (
-            "approve",
-            "until then a policy change needs an admin's signed commit and version + 1, and manifests must need no approvals",
-        ),
-        Command::Vouch(_) => (
-            "vouch",
-            "until then mend a stopped trunk by a signed merge whose first parent is the last good commit: git checkout GOOD && git merge -S BAD",
-        ),
-        Command::Policy(_) => (
-            "policy",
-            "edit policy.toml, raise its version by one, and commit",
-        ),
-        Command::Who(_) => (
-            "who",
-            "swarm-pack show says who signed what; policy.toml says who may",
-        ),
-        Command::Encrypt(_) => (
-            "encrypt",
-            "secrets follow; put no secret into the repository",
-        ),
-        Command::Hook { .. } => (
-            "hook install --server",
-            "swarm-pack hook install checks before each push, in this clone",
-        ),
-        _ => (
-            "plan",
-            "swarm-agent plan says it on a box; swarm-pack check finds what would be refused",
-        ),
-    };
-    Failure::not_built(&format!("swarm-pack {what}"), instead)
 }

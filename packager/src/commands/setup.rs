@@ -3,14 +3,11 @@
 use super::here;
 use crate::{
     cli::KeyOption, deploy_repository::DeployRepository, failure::Outcome, hook, key::Key, signers,
-    talk,
+    talk, words,
 };
 use anyhow::Context;
 use std::path::Path;
-use swarm_manifests::{
-    name::Name,
-    policy::{Grant, Policy, Right},
-};
+use swarm_manifests::{name::Name, policy::Policy};
 
 /// Who somebody is.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ pub fn set_up(repository: &DeployRepository, key: &Key) -> Outcome<Who> {
     for (name, value) in settings {
         git.set_config(name, &value)?;
     }
-    if let Err(failure) = hook::install(git) {
+    if let Err(failure) = hook::install(git, hook::Hook::PrePush) {
         talk::warn(format!(
             "{}; {}",
             failure.message,
@@ -115,38 +112,8 @@ fn rights(policy: &Policy, person: &Name) -> Vec<String> {
         .grants
         .iter()
         .filter(|grant| grant.people.contains(person))
-        .map(in_words)
+        .map(words::rights)
         .collect()
-}
-
-fn in_words(grant: &Grant) -> String {
-    let may: Vec<_> = grant
-        .may
-        .iter()
-        .map(|right| match right {
-            Right::Publish => "publish",
-            Right::Deploy => "deploy",
-            Right::Operate => "operate",
-        })
-        .collect();
-    let workflows: Vec<_> = grant.workflows.iter().map(ToString::to_string).collect();
-    let boxes = grant.boxes.as_ref().map_or("every box".into(), |boxes| {
-        boxes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    });
-    let approvals = if grant.approvals > 1 {
-        format!(", with {} people behind each manifest", grant.approvals)
-    } else {
-        String::new()
-    };
-    format!(
-        "{} {} on {boxes}{approvals}",
-        may.join(", "),
-        workflows.join(", ")
-    )
 }
 
 fn absolute(path: &Path) -> String {

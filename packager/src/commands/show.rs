@@ -3,12 +3,12 @@
 use super::here;
 use crate::{
     failure::{Exit, Failure, Outcome},
-    published, talk, workflow,
+    published, talk, words, workflow,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
 use swarm_manifests::{
-    manifest::{self, Manifest, On},
+    manifest::{self, Manifest},
     name::Name,
     policy::Policy,
 };
@@ -60,7 +60,7 @@ pub fn run(name: Option<&Name>, as_json: bool) -> Outcome {
                 .unwrap_or_else(|| "nobody".into()),
             places.join("; "),
         ]);
-        let workflows: Vec<_> = by.iter().map(|manifest| json!({"workflow": manifest.workflow, "mode": manifest.run.mode.as_str(), "on": on(&manifest.on)})).collect();
+        let workflows: Vec<_> = by.iter().map(|manifest| json!({"workflow": manifest.workflow, "mode": manifest.run.mode.as_str(), "on": words::on(&manifest.on)})).collect();
         values.push(json!({"name": version.bundle, "version": version.version, "digest": digest, "key": key, "by": person, "workflows": workflows}));
     }
     if let (Some(name), true) = (name, rows.is_empty()) {
@@ -92,28 +92,6 @@ fn place(manifest: &Manifest) -> String {
         "{} ({} on {})",
         manifest.workflow,
         manifest.run.mode.as_str(),
-        on(&manifest.on)
+        words::on(&manifest.on)
     )
-}
-
-fn on(on: &On) -> String {
-    let all = on.all.then(|| "all".to_string());
-    let boxes = on.boxes.as_ref().map(|boxes| {
-        boxes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
-    });
-    let selector = on
-        .selector
-        .as_ref()
-        .map(|selector| format!("where:{}", selector.text()));
-    let count = on.count.map(|count| format!("count {count}"));
-    all.into_iter()
-        .chain(boxes)
-        .chain(selector)
-        .chain(count)
-        .collect::<Vec<_>>()
-        .join(" and ")
 }
