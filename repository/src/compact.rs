@@ -1,17 +1,18 @@
 //! Many small packs become one. In: a mirror. Out: the same objects in fewer files.
 //!
-//! Touches `objects/pack` of the mirror. Each push leaves a pack; with hundreds of them every look-up asks them all.
-//! Large packs stay as they are, so one run costs what the small ones hold. Killed at any moment it loses nothing: the new
-//! pack is whole before an old one goes.
+//! Touches the object folder of the mirror. Each push leaves a pack; with hundreds of them every look-up asks them all.
+//! Two steps, so that whoever reads the mirror waits for the second only: [`join`] writes one pack of what several hold and
+//! puts it beside them, [`Joined::retire`] takes those away. A pack that is larger than all smaller ones together stays as it
+//! is, so an object is written anew as often as the mirror doubles. Killed at any moment it loses nothing: the new pack is whole
+//! before an old one goes.
 
 use crate::{
-    index::packs,
+    index::{adopt, packs},
     objects::{ObjectError, Objects, theirs},
 };
 use std::{
-    fs::{self, File},
-    io,
-    path::Path,
+    fs, io,
+    path::{Path, PathBuf},
 };
 use swarm_manifests::id::Oid;
 
@@ -24,40 +25,73 @@ const ONE_RUN: u64 = 256 << 20;
 /// The most objects of one run.
 const MAX_OBJECTS: usize = 1_000_000;
 
+/// Packs whose objects stand in a new one as well.
+#[derive(Debug)]
+#[must_use = "the packs that were joined are still there"]
+pub struct Joined {
+    folder: PathBuf,
+    names: Vec<String>,
+}
+
 /// Joins the small packs of a mirror, where there are more than [`MANY`]; returns how many went. Whoever has the mirror open
 /// opens it again afterwards ([`Objects::reopen`]).
 pub fn compact(mirror: &Path) -> Result<usize, ObjectError> {
+    join(mirror)?.map_or(Ok(0), Joined::retire)
+}
+
+/// The first step, which may take seconds and can be done beside whoever reads the mirror, or has packs adopted by it. None:
+/// it is not worth it.
+pub fn join(mirror: &Path) -> Result<Option<Joined>, ObjectError> {
     let folder = mirror.join("objects/pack");
     let failed = |source| ObjectError::Io {
         path: folder.clone(),
         source,
     };
-    let small = small(&folder).map_err(failed)?;
-    if small.len() <= MANY {
-        return Ok(0);
+    let mut names = small(&folder).map_err(failed)?;
+    if names.len() <= MANY {
+        return Ok(None);
     }
-    let objects = Objects::open(mirror, false)?;
     let mut ids = Vec::new();
-    for name in &small {
+    for name in &names {
         ids.extend(listed(&folder.join(format!("{name}.idx"))).map_err(failed)?);
     }
     ids.sort_unstable();
     ids.dedup();
-    let new = join(&objects, &folder, &ids)?;
-    File::open(&folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
-    for name in small.iter().filter(|name| **name != new) {
-        // Without its index a pack does not count; then its bytes may go.
-        for file in [format!("{name}.idx"), format!("{name}.pack")] {
-            fs::remove_file(folder.join(file)).map_err(failed)?;
-        }
-    }
-    Ok(small.len())
+    // What a killed one left there goes with it.
+    let beside = mirror.join("objects/joining");
+    anew(&beside).map_err(failed)?;
+    let new = write(&Objects::open(mirror, false)?, &beside, &ids)?;
+    adopt(&beside, mirror)?;
+    fs::remove_dir_all(&beside).map_err(failed)?;
+    names.retain(|name| *name != new);
+    Ok(Some(Joined { folder, names }))
 }
 
-/// Writes one pack of these objects, and returns its name.
-fn join(objects: &Objects, folder: &Path, ids: &[Oid]) -> Result<String, ObjectError> {
+impl Joined {
+    /// The second step: takes the packs away that were joined, and returns how many.
+    pub fn retire(self) -> Result<usize, ObjectError> {
+        for name in &self.names {
+            // Without its index a pack does not count; then its bytes may go.
+            for file in [format!("{name}.idx"), format!("{name}.pack")] {
+                let path = self.folder.join(file);
+                fs::remove_file(&path).map_err(|source| ObjectError::Io { path, source })?;
+            }
+        }
+        Ok(self.names.len())
+    }
+}
+
+/// An empty folder.
+fn anew(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir(folder)
+}
+
+/// Writes one pack of these objects into a folder, and returns its name.
+fn write(objects: &Objects, folder: &Path, ids: &[Oid]) -> Result<String, ObjectError> {
     forget_configuration();
     let odb = git2::Odb::new()?;
     let home = objects.git_dir().join("objects");
@@ -72,31 +106,36 @@ fn join(objects: &Objects, folder: &Path, ids: &[Oid]) -> Result<String, ObjectE
         builder.insert_object(theirs(*id), None)?;
     }
     builder.write(folder, 0o444)?;
-    let name = builder
+    Ok(builder
         .name()?
         .map(|name| format!("pack-{name}"))
-        .unwrap_or_default();
-    for file in [format!("{name}.pack"), format!("{name}.idx")] {
-        let path = folder.join(file);
-        File::open(&path)
-            .and_then(|file| file.sync_all())
-            .map_err(|source| ObjectError::Io { path, source })?;
-    }
-    Ok(name)
+        .unwrap_or_default())
 }
 
-/// The packs that are not large, as many as one run takes.
+/// The packs that are worth joining: from the smallest on, up to one that is larger than all before it together.
 fn small(folder: &Path) -> io::Result<Vec<String>> {
-    let mut total = 0;
-    let mut names = Vec::new();
+    let mut sized = Vec::new();
     for name in packs(folder)? {
         let size = fs::metadata(folder.join(format!("{name}.pack")))?.len();
-        if size <= LARGE && total + size <= ONE_RUN {
-            total += size;
-            names.push(name);
-        }
+        sized.push((size, name));
     }
-    Ok(names)
+    sized.sort_unstable();
+    Ok(worth_joining(sized))
+}
+
+/// Of packs in the order of their sizes: up to the last one that the ones before it outweigh.
+fn worth_joining(sized: Vec<(u64, String)>) -> Vec<String> {
+    let (mut total, mut end) = (0, 0);
+    for (at, (size, _)) in sized.iter().enumerate() {
+        if *size > LARGE || total + size > ONE_RUN {
+            break;
+        }
+        if *size <= total {
+            end = at + 1;
+        }
+        total += size;
+    }
+    sized.into_iter().take(end).map(|(_, name)| name).collect()
 }
 
 /// The ids that a pack index (version 2, gitformat-pack) lists.
@@ -136,4 +175,25 @@ fn forget_configuration() {
             let _ = unsafe { git2::opts::set_search_path(level, "") };
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_that_outweighs_all_smaller_ones_is_left_alone() {
+        for (sizes, wanted) in [
+            (vec![], 0),
+            (vec![7], 0),
+            (vec![1, 3, 3, 3], 4),
+            (vec![2, 2, 2, 5_000_000], 3),
+            (vec![2, 2, 2, 5_000_000, 5_000_000], 5),
+            (vec![1, 2, 4, 8, 16], 0),
+            (vec![2, 2, LARGE + 1, LARGE + 1], 2),
+        ] {
+            let sized = sizes.iter().map(|size| (*size, size.to_string())).collect();
+            assert_eq!(worth_joining(sized).len(), wanted, "{sizes:?}");
+        }
+    }
 }

@@ -223,20 +223,30 @@ fn nothing_but_packs_is_taken_out_of_the_quarantine() {
     assert_eq!(listing(&place.quarantine()), Vec::<String>::new());
 }
 
-#[test]
-fn many_small_packs_become_one_that_has_every_object() {
-    let world = World::new();
-    let place = Place::new();
+/// A mirror with one small pack more than are left alone; gives the commits in them.
+fn crowded(world: &World, place: &Place) -> Vec<Oid> {
     let mut before = String::new();
     let mut heads = Vec::new();
     for n in 0..=compact::MANY {
         world.write("f", &format!("{n}"));
         heads.push(world.commit("alice", "one more"));
-        let bytes = pack(&world, &format!("HEAD\n{before}"));
+        adopted(world, place, &before);
         before = format!("^{}\n", world.head());
-        index::index(Cursor::new(&bytes), &place.quarantine(), Limits::default()).expect("indexed");
-        index::adopt(&place.quarantine(), &place.mirror()).expect("adopted");
     }
+    heads
+}
+
+fn adopted(world: &World, place: &Place, before: &str) {
+    let bytes = pack(world, &format!("HEAD\n{before}"));
+    index::index(Cursor::new(&bytes), &place.quarantine(), Limits::default()).expect("indexed");
+    index::adopt(&place.quarantine(), &place.mirror()).expect("adopted");
+}
+
+#[test]
+fn many_small_packs_become_one_that_has_every_object() {
+    let world = World::new();
+    let place = Place::new();
+    let heads = crowded(&world, &place);
     let files = listing(&place.mirror().join("objects/pack"));
     assert_eq!(files.len(), 2 * (compact::MANY + 1));
     assert_eq!(
@@ -257,4 +267,27 @@ fn many_small_packs_become_one_that_has_every_object() {
         ])
         .output();
     assert!(fsck.expect("git").status.success());
+}
+
+#[test]
+fn what_comes_while_packs_are_joined_stays_and_what_is_open_goes_on_reading() {
+    let world = World::new();
+    let place = Place::new();
+    let mut heads = crowded(&world, &place);
+    let open = Objects::open(&place.mirror(), false).expect("mirror");
+    let left = place.mirror().join("objects/joining");
+    fs::create_dir(&left).expect("what a killed one left");
+    fs::write(left.join("pack_1.pack"), "half a pack").expect("written");
+    let joined = compact::join(&place.mirror())
+        .expect("joined")
+        .expect("it is worth it");
+    assert!(!left.exists(), "nothing stays aside");
+    assert!(heads.iter().all(|head| open.commit(*head).is_ok()));
+    world.write("f", "later");
+    heads.push(world.commit("alice", "while it was under way"));
+    adopted(&world, &place, &format!("^{}\n", heads[compact::MANY]));
+    assert_eq!(joined.retire().expect("retired"), compact::MANY + 1);
+    assert_eq!(listing(&place.mirror().join("objects/pack")).len(), 4);
+    let open = open.reopen().expect("opened again");
+    assert!(heads.iter().all(|head| open.commit(*head).is_ok()));
 }
