@@ -39,8 +39,10 @@ pub fn run(config: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let socket = supervisor_socket()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, serve(Rc::new(config), socket))
+    let ended = LocalSet::new().block_on(&runtime, serve(Rc::new(config), socket));
+    // Packs that are being joined are not waited for: what is half done is cleared away by the next time.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Two agents on one state folder would undo each other's work.

@@ -61,7 +61,7 @@ impl Fetch {
     /// Fetches the commits and trees of `want` that `have` has not. Returns the bytes received.
     pub async fn history(&mut self, want: Oid, have: &[Oid]) -> Result<u64, Refusal> {
         let indexed = self.branch.history(want, have).await?;
-        self.take(indexed)
+        self.take(&indexed)
     }
 
     /// Fetches these objects.
@@ -69,13 +69,13 @@ impl Fetch {
         let mut bytes = 0;
         while !want.is_empty() {
             let (indexed, left) = self.branch.blobs(want).await?;
-            bytes += self.take(indexed)?;
+            bytes += self.take(&indexed)?;
             want = left;
         }
         Ok(bytes)
     }
 
-    fn take(&self, indexed: Indexed) -> Result<u64, Refusal> {
+    fn take(&self, indexed: &Indexed) -> Result<u64, Refusal> {
         let bytes = indexed.bytes;
         index::adopt(indexed.folder(), &self.mirror).map_err(|error| {
             Refusal::new(

@@ -12,6 +12,7 @@ pub mod trust;
 // What makes it look, and when.
 pub mod trigger;
 
+pub mod lookout;
 pub mod walker;
 
 // The walk: from a look to what should run.

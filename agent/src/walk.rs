@@ -5,6 +5,7 @@
 
 mod gaps;
 mod show;
+mod tidying;
 mod trial;
 mod trusting;
 
@@ -17,6 +18,7 @@ use crate::{
     bundles::{self, Shelf},
     facts::{self, Here, Probed},
     fetch::Fetch,
+    lookout::{Errand, Rhythm, Seen},
     picture::{Contact, Picture, trouble},
     resolve::{self, BundleKey, Offer},
     settings::Config,
@@ -25,10 +27,7 @@ use crate::{
     trust,
 };
 use anyhow::Context;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{
     id::{Digest, Oid},
     problem::Refusal,
@@ -36,7 +35,6 @@ use swarm_manifests::{
     rules::remote,
 };
 use swarm_repository::{
-    compact::compact,
     objects::{ObjectError, Objects},
     snapshot::Snapshot,
     trusted::Trusted,
@@ -128,9 +126,9 @@ impl Walk {
         Ok(())
     }
 
-    /// One walk. A poll that finds nothing does nothing but look.
-    pub async fn walk(&mut self, nudges: Nudges) -> Outcome {
-        let outcome = match self.look_and_follow(nudges).await {
+    /// One walk, which begins with a look unless that was `seen` a moment ago.
+    pub async fn walk(&mut self, nudges: Nudges, seen: Option<Seen>) -> Outcome {
+        let outcome = match self.look_and_follow(nudges, seen).await {
             Ok(moved) => {
                 if moved {
                     Outcome::Moved
@@ -163,13 +161,20 @@ impl Walk {
         outcome
     }
 
-    async fn look_and_follow(&mut self, nudges: Nudges) -> Result<bool, Refusal> {
+    async fn look_and_follow(
+        &mut self,
+        nudges: Nudges,
+        seen: Option<Seen>,
+    ) -> Result<bool, Refusal> {
         let Some(fetch) = &mut self.fetch else {
             return Ok(false);
         };
         // A poll mostly finds nothing; who nudges knows of something.
         let served = self.out.contact.borrow().served;
-        let head = fetch.look(nudges.all != served).await?;
+        let head = match seen.filter(|_| nudges.all == served) {
+            Some(seen) => seen?,
+            None => fetch.look(nudges.all != served).await?,
+        };
         self.out.contact.send_modify(|contact| {
             contact.head = Some(head);
             contact.at = Some(jiff::Timestamp::now());
@@ -190,6 +195,22 @@ impl Walk {
         self.judged = Some(head);
         self.gather(stopped).await?;
         Ok(moved)
+    }
+
+    /// The remote for a lookout, with what it should know of; none: there is no remote.
+    pub fn lend(&mut self, rhythm: &Rhythm) -> Option<Errand> {
+        let is_settled = self.pending.is_none() && self.out.contact.borrow().failure.is_none();
+        Some(Errand {
+            fetch: self.fetch.take()?,
+            known: self.judged.filter(|_| is_settled),
+            rhythm: rhythm.clone(),
+            contact: self.out.contact.clone(),
+        })
+    }
+
+    /// The remote is back.
+    pub fn take_back(&mut self, fetch: Fetch) {
+        self.fetch = Some(fetch);
     }
 
     async fn fetch_history(&mut self, head: Oid) -> Result<(), Refusal> {
@@ -305,33 +326,6 @@ impl Walk {
     /// The keeper has followed the trunk up to here: earlier trailers do not count any more.
     pub fn followed(&mut self, position: u64) {
         self.followed = position;
-    }
-
-    /// Removes bundles that nobody needs, and joins small packs of the mirror.
-    ///
-    /// Who says what is needed may have seen an older picture: what was stored for the present one stays.
-    pub fn tidy(&mut self, needed: BTreeSet<Digest>) {
-        let Some(keep) = self.out.picture.borrow().stays(needed) else {
-            return;
-        };
-        let gone = self.store.collect(&keep);
-        if gone > 0 {
-            tracing::info!(
-                gone,
-                "bundles that nobody needs were removed from the store"
-            );
-        }
-        match compact(self.objects.git_dir()) {
-            Ok(0) => {}
-            Ok(packs) => {
-                tracing::info!(packs, "small packs were joined");
-                match self.objects.reopen() {
-                    Ok(objects) => self.objects = objects,
-                    Err(error) => tracing::warn!(%error, "the mirror could not be opened again"),
-                }
-            }
-            Err(error) => tracing::warn!(%error, "small packs could not be joined"),
-        }
     }
 }
 

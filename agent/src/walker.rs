@@ -1,11 +1,11 @@
-//! What turns nudges, time and orders into walks: of the trunk, or with `local` of a folder.
+//! What turns nudges, sightings and orders into walks: of the trunk, or with `local` of a folder.
 //!
 //! Owns the one source that everything comes from; touches what that touches, and the configuration when it changes.
 
 use crate::{
-    chance,
     keeper::Order,
     local::Local,
+    lookout::{Back, Lookout, Rhythm, Seen},
     picture::Picture,
     settings::Config,
     trigger::{
@@ -16,10 +16,12 @@ use crate::{
 };
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 use swarm_manifests::id::Digest;
+use swarm_repository::{compact::Joined, objects::ObjectError};
 use swarm_supervisor::os::pages;
 use swarm_wire::pace::{Outcome, Pace};
 use tokio::{
     sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
     time::Instant,
 };
 
@@ -67,81 +69,148 @@ enum Source {
 }
 
 impl Source {
-    async fn walk(&mut self, nudges: Nudges) -> Outcome {
+    async fn walk(&mut self, nudges: Nudges, seen: Option<Seen>) -> Outcome {
         match self {
-            Self::Trunk(walk) => walk.walk(nudges).await,
+            Self::Trunk(walk) => walk.walk(nudges, seen).await,
             Self::Folder(local) => local.walk(nudges),
         }
     }
+
+    /// A trunk is looked for between two walks.
+    fn send_out(&mut self, rhythm: &Rhythm) -> Option<Lookout> {
+        match self {
+            Self::Trunk(walk) => walk.lend(rhythm).map(Lookout::send_out),
+            Self::Folder(_) => None,
+        }
+    }
+
+    fn take_back(&mut self, back: Back) -> Option<Seen> {
+        if let Self::Trunk(walk) = self {
+            walk.take_back(back.errand.fetch);
+        }
+        back.seen
+    }
+}
+
+/// Small packs that are joined beside the walk.
+type Joining = Result<Option<Joined>, ObjectError>;
+
+/// The source, and what is under way between two walks.
+struct Rest {
+    source: Source,
+    watched: Vec<Files>,
+    rhythm: Rhythm,
+    promised: u64,
+    quiet: Option<Quiet>,
+    joining: Option<JoinHandle<Joining>>,
+}
+
+/// What ended a rest.
+enum Woken {
+    Seen,
+    Nudged,
+    Quiet,
+    Joined(Joining),
+    Reload,
+    Order(Order),
 }
 
 impl Walker {
     /// Walks for as long as it is not dropped.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut nudges = self.wake.watch();
-        let mut source = match &self.config.local {
+        let source = self.source().await?;
+        let mut rest = Rest {
+            watched: self.watch_source(&source),
+            source,
+            rhythm: Rhythm::new(Pace::new(self.poll())),
+            promised: 0,
+            quiet: Some(Quiet::after_move(None, Instant::now())),
+            joining: None,
+        };
+        let mut seen = None;
+        loop {
+            let nudged = *nudges.borrow_and_update();
+            rest.heed(nudged);
+            let outcome = rest.source.walk(nudged, seen).await;
+            rest.looked(outcome);
+            seen = loop {
+                let mut lookout = rest.source.send_out(&rest.rhythm);
+                let woken = self.wait(&mut lookout, &mut nudges, &mut rest).await?;
+                let seen = match lookout {
+                    Some(lookout) => rest.take_back(lookout.call_back().await?),
+                    None => None,
+                };
+                if self.follow(woken, &mut rest).await? || seen.is_some() {
+                    break seen;
+                }
+            };
+        }
+    }
+
+    async fn source(&self) -> anyhow::Result<Source> {
+        Ok(match &self.config.local {
             Some(dir) => Source::Folder(Box::new(
                 Local::begin(dir, self.config.clone(), self.out.clone()).await?,
             )),
             None => Source::Trunk(Box::new(
                 Walk::begin(self.config.clone(), self.followed, self.out.clone()).await?,
             )),
-        };
-        let mut watched = self.watch_source(&source);
-        let mut pace = Pace::new(self.poll());
-        let mut promised = 0;
-        let start = Instant::now();
-        let mut quiet = Some(Quiet::after_move(None, start));
-        loop {
-            let seen = *nudges.borrow_and_update();
-            if seen.promised != promised {
-                promised = seen.promised;
-                pace.promised(start.elapsed());
+        })
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(
+        &mut self,
+        lookout: &mut Option<Lookout>,
+        nudges: &mut watch::Receiver<Nudges>,
+        rest: &mut Rest,
+    ) -> anyhow::Result<Woken> {
+        Ok(tokio::select! {
+            back = returns(lookout) => back.map(|()| Woken::Seen)?,
+            () = tokio::time::sleep_until(rest.quiet.map_or_else(Instant::now, |quiet| quiet.at)), if rest.quiet.is_some() => Woken::Quiet,
+            joined = joined(&mut rest.joining) => Woken::Joined(joined?),
+            changed = nudges.changed() => changed.map(|()| Woken::Nudged)?,
+            changed = self.reloads.changed() => changed.map(|()| Woken::Reload)?,
+            Some(order) = self.orders.recv() => Woken::Order(order),
+        })
+    }
+
+    /// True: walk at once.
+    async fn follow(&mut self, woken: Woken, rest: &mut Rest) -> anyhow::Result<bool> {
+        match woken {
+            Woken::Seen => return Ok(true),
+            Woken::Nudged => {
+                let settle = if self.config.local.is_some() {
+                    SETTLE
+                } else {
+                    rest.rhythm.pace.until_nudged(rest.rhythm.now())
+                };
+                // The timer's smallest step is a millisecond, also for nothing.
+                if !settle.is_zero() {
+                    tokio::time::sleep(settle).await;
+                }
+                return Ok(true);
             }
-            let outcome = source.walk(seen).await;
-            pace.looked(start.elapsed(), outcome);
-            if outcome == Outcome::Moved {
-                quiet = Some(Quiet::after_move(quiet, Instant::now()));
+            Woken::Quiet => {
+                rest.quiet = None;
+                self.tidy(rest);
             }
-            let poll = Instant::now() + pace.until_poll(chance::dice());
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep_until(poll), if self.config.local.is_none() => break,
-                    () = tokio::time::sleep_until(quiet.map_or(poll, |quiet| quiet.at)), if quiet.is_some() => {
-                        quiet = None;
-                        self.tidy(&mut source);
-                    }
-                    changed = nudges.changed() => {
-                        changed?;
-                        let settle = if self.config.local.is_some() { SETTLE } else { pace.until_nudged(start.elapsed()) };
-                        // The timer's smallest step is a millisecond, also for nothing.
-                        if !settle.is_zero() {
-                            tokio::time::sleep(settle).await;
-                        }
-                        break;
-                    }
-                    changed = self.reloads.changed() => {
-                        changed?;
-                        if self.reload(&mut source).await? {
-                            watched = self.watch_source(&source);
-                            pace.set_poll(self.poll());
-                            break;
-                        }
-                    }
-                    Some(order) = self.orders.recv() => {
-                        if matches!(order, Order::Collect(_)) && quiet.is_none() {
-                            quiet = Some(Quiet::after_move(None, Instant::now()));
-                        }
-                        if self.obey(order, &mut source).await? {
-                            watched = self.watch_source(&source);
-                            pace.set_poll(self.poll());
-                            break;
-                        }
-                    }
+            Woken::Joined(joined) => {
+                rest.joining = None;
+                if let Source::Trunk(walk) = &mut rest.source {
+                    walk.joined(joined);
                 }
             }
-            let _ = &watched;
+            Woken::Order(Order::Collect(needed)) => {
+                self.needed = Some(needed);
+                let later = || Quiet::after_move(None, Instant::now());
+                rest.quiet = Some(rest.quiet.unwrap_or_else(later));
+            }
+            Woken::Reload | Woken::Order(Order::Reload) => return self.reload_into(rest).await,
+            Woken::Order(order) => self.obey(order, &mut rest.source).await,
         }
+        Ok(false)
     }
 
     fn poll(&self) -> Duration {
@@ -152,30 +221,43 @@ impl Walker {
             .map_or(Duration::from_secs(60), |repository| repository.poll)
     }
 
-    /// True: look at once, for the configuration has changed.
-    async fn obey(&mut self, order: Order, source: &mut Source) -> anyhow::Result<bool> {
+    async fn obey(&self, order: Order, source: &mut Source) {
         match (order, source) {
-            (Order::Reload, source) => return self.reload(source).await,
             (Order::Trial(answer), Source::Trunk(walk)) => drop(answer.send(walk.trial().await)),
             (Order::Trial(answer), Source::Folder(local)) => {
                 drop(answer.send(Ok(Rc::new(local.picture()))));
             }
             (Order::Distrust(digest), Source::Trunk(walk)) => walk.distrust(digest),
-            (Order::Collect(needed), Source::Trunk(_)) => self.needed = Some(needed),
             (Order::Followed(position), Source::Trunk(walk)) => walk.followed(position),
-            (Order::Distrust(_) | Order::Collect(_) | Order::Followed(_), Source::Folder(_)) => {}
+            // The walker's own, and what a folder knows nothing of.
+            (Order::Reload | Order::Collect(_), _)
+            | (Order::Distrust(_) | Order::Followed(_), Source::Folder(_)) => {}
         }
-        Ok(false)
     }
 
     /// Nothing has moved for a while: what nobody needs any more goes, and so do the pages that only the move needed.
-    fn tidy(&mut self, source: &mut Source) {
-        if let (Source::Trunk(walk), Some(needed)) = (source, self.needed.take()) {
-            walk.tidy(needed);
+    fn tidy(&mut self, rest: &mut Rest) {
+        if let Source::Trunk(walk) = &mut rest.source {
+            if let Some(needed) = self.needed.take() {
+                walk.tidy(needed);
+            }
+            if rest.joining.is_none() {
+                rest.joining = Some(walk.join_packs());
+            }
         }
         if let Err(error) = pages::give_back_text() {
             tracing::debug!(%error, "the program's text stays resident");
         }
+    }
+
+    /// True: look at once, for the configuration has changed.
+    async fn reload_into(&mut self, rest: &mut Rest) -> anyhow::Result<bool> {
+        let has_changed = self.reload(&mut rest.source).await?;
+        if has_changed {
+            rest.watched = self.watch_source(&rest.source);
+            rest.rhythm.pace.set_poll(self.poll());
+        }
+        Ok(has_changed)
     }
 
     /// A configuration that is wrong changes nothing but a warning.
@@ -246,6 +328,41 @@ impl Walker {
             .into_iter()
             .collect(),
         }
+    }
+}
+
+impl Rest {
+    fn heed(&mut self, nudges: Nudges) {
+        if nudges.promised != self.promised {
+            self.promised = nudges.promised;
+            self.rhythm.pace.promised(self.rhythm.now());
+        }
+    }
+
+    fn looked(&mut self, outcome: Outcome) {
+        self.rhythm.looked(outcome);
+        if outcome == Outcome::Moved {
+            self.quiet = Some(Quiet::after_move(self.quiet, Instant::now()));
+        }
+    }
+
+    fn take_back(&mut self, back: Back) -> Option<Seen> {
+        self.rhythm = back.errand.rhythm.clone();
+        self.source.take_back(back)
+    }
+}
+
+async fn returns(lookout: &mut Option<Lookout>) -> Result<(), JoinError> {
+    match lookout {
+        Some(lookout) => lookout.returns().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn joined(joining: &mut Option<JoinHandle<Joining>>) -> Result<Joining, JoinError> {
+    match joining {
+        Some(joining) => joining.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -123,7 +123,9 @@ impl Objects {
 
     /// The same folders read anew: after packs were taken away.
     pub fn reopen(&self) -> Result<Self, ObjectError> {
-        Self::open(&self.git_dir, false)
+        let anew = Self::open(&self.git_dir, false)?;
+        *anew.remembered() = std::mem::take(&mut *self.remembered());
+        Ok(anew)
     }
 
     /// Adds a folder of objects, such as the quarantine of a pre-receive hook.
