@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("swarm-map: {error:#}");
+            if error.chain().any(|cause| cause.is::<settings::Usage>()) {
+                return ExitCode::from(2);
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,24 +1,27 @@
 //! The map itself: the rooms are opened, joined, and closed again in order. Touches everything, decides nothing.
 
+mod folding;
+
 use crate::{
     app::{App, Rooms, Seats},
     feed::Feed,
-    fleet::{Fleet, change::changes, fold, trunk::Known},
+    fleet::fold,
     http::{listen, routes, tls},
     mirror::Mirror,
     nudge::Nudges,
     session::Challenger,
     settings::Settings,
-    store::{Store, reports::Reports},
+    store::Store,
 };
 use anyhow::{Context as _, Result};
+use folding::Folding;
 use jiff::{SignedDuration, Timestamp};
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How often it is looked which tokens other processes made.
-const TOKENS: Duration = Duration::from_secs(5);
+/// So many open files are not for connections.
+const OWN_FILES: usize = 64;
 
 /// Is the map until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> Result<()> {
@@ -65,38 +68,64 @@ pub async fn serve(
     settings: Settings,
     stop: CancellationToken,
 ) -> Result<()> {
-    let heartbeat = SignedDuration::try_from(settings.heartbeat).context("heartbeat")?;
-    let gap = heartbeat.checked_mul(5).context("heartbeat")?;
     let address = listener.local_addr().context("the listener's address")?;
-    let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
-    let feed = Feed::new(epoch);
-    let (store, reports, thread) = Store::open(&settings.store, gap, feed.clone())
-        .with_context(|| format!("the store {}", settings.store.display()))?;
     let acceptor = settings
         .tls
         .as_ref()
         .map(|(cert, key)| tls::acceptor(cert, key))
         .transpose()?;
+    let limits = limits(&settings);
+    tell(&settings, &address.to_string(), limits.connections);
+    let House {
+        app,
+        tasks,
+        threads,
+    } = open(settings, address.port(), &stop)?;
+    let router = routes::router(&app);
+    let served = listen::serve(listener, acceptor, router, limits, stop.clone()).await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    // The store's thread ends with the last handle on it: everything that was answered is written.
+    drop(app);
+    for (name, thread) in threads {
+        join(name, thread).await?;
+    }
+    tracing::info!("ended");
+    served
+}
+
+/// Every room, open and joined to the others.
+struct House {
+    app: App,
+    tasks: TaskTracker,
+    /// In the order in which they are waited for.
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+fn open(settings: Settings, port: u16, stop: &CancellationToken) -> Result<House> {
+    let heartbeat = SignedDuration::try_from(settings.heartbeat).context("heartbeat")?;
+    let gap = heartbeat.checked_mul(5).context("heartbeat")?;
+    let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+    let feed = Feed::new(epoch);
+    let (store, reports, thread) = Store::open(&settings.store, gap, feed.clone())
+        .with_context(|| format!("the store {}", settings.store.display()))?;
+    let mut threads = vec![("store", thread)];
     let nudges = Nudges::default();
-    let tasks = TaskTracker::new();
-    let mirror = settings
-        .mirror
-        .clone()
-        .map(|wanted| Mirror::open(wanted, nudges.clone()))
-        .transpose()
-        .context("the mirror of the repository")?;
-    let (mirror, trunk) = match mirror {
-        Some((mirror, trunk)) => (Some(mirror.spawn(stop.clone())?), trunk),
+    let trunk = match settings.mirror.clone() {
+        Some(wanted) => {
+            let (mirror, trunk) =
+                Mirror::open(wanted, nudges.clone()).context("the mirror of the repository")?;
+            threads.insert(0, ("mirror", mirror.spawn(stop.clone())?));
+            trunk
+        }
         // A watch without a sender: it says nothing, once.
-        None => (None, watch::channel(None).1),
+        None => watch::channel(None).1,
     };
-    let first = fold(
-        &reports.borrow(),
-        &trunk.borrow(),
-        heartbeat,
-        Timestamp::now(),
-    );
+    let now = Timestamp::now();
+    let first = fold(&reports.borrow(), &trunk.borrow(), heartbeat, now);
     let (fleet, fleets) = watch::channel(Arc::new(first));
+    let tasks = TaskTracker::new();
     let folding = Folding {
         reports,
         trunk,
@@ -106,22 +135,11 @@ pub async fn serve(
         heartbeat,
     };
     tasks.spawn(folding.run(stop.clone()));
-    let connections = settings
-        .connections
-        .min(open_files().saturating_sub(64))
-        .max(1);
-    let limits = listen::Limits {
-        connections,
-        head: settings.heartbeat * 2 + Duration::from_secs(15),
-        handshake: settings.patience,
-        farewell: Duration::from_secs(5),
-    };
-    tell(&settings, &address.to_string(), connections);
     let challenger =
         Challenger::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    let rooms = Rooms {
+    let app = App::new(Rooms {
         settings,
-        port: address.port(),
+        port,
         store,
         fleet: fleets,
         feed,
@@ -129,30 +147,28 @@ pub async fn serve(
         challenger,
         seats: Seats::default(),
         stop: stop.clone(),
-    };
-    let app = App::new(rooms);
-    let served = listen::serve(
-        listener,
-        acceptor,
-        routes::router(&app),
-        limits,
-        stop.clone(),
-    )
-    .await;
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    drop(app);
-    join("mirror", mirror).await?;
-    // The store's thread ends with the last handle on it: everything that was answered is written.
-    join("store", Some(thread)).await?;
-    tracing::info!("ended");
-    served
+    });
+    Ok(House {
+        app,
+        tasks,
+        threads,
+    })
+}
+
+fn limits(settings: &Settings) -> listen::Limits {
+    listen::Limits {
+        connections: settings
+            .connections
+            .min(open_files().saturating_sub(OWN_FILES))
+            .max(1),
+        head: settings.heartbeat * 2 + Duration::from_secs(15),
+        handshake: settings.patience,
+        farewell: Duration::from_secs(5),
+    }
 }
 
 /// Waits for a thread to end.
-async fn join(name: &str, thread: Option<std::thread::JoinHandle<()>>) -> Result<()> {
-    let Some(thread) = thread else { return Ok(()) };
+async fn join(name: &str, thread: JoinHandle<()>) -> Result<()> {
     tokio::task::spawn_blocking(move || thread.join())
         .await
         .with_context(|| format!("waiting for the {name}"))?
@@ -183,57 +199,5 @@ fn open_files() -> usize {
         Some("unlimited") => usize::MAX,
         Some(number) => number.parse().unwrap_or(1024),
         None => 1024,
-    }
-}
-
-/// The task that keeps the fleet: it folds again at each report, each move of the mirror, and each deadline.
-struct Folding {
-    reports: watch::Receiver<Arc<Reports>>,
-    trunk: watch::Receiver<Known>,
-    fleet: watch::Sender<Arc<Fleet>>,
-    feed: Feed,
-    store: Store,
-    heartbeat: SignedDuration,
-}
-
-impl Folding {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut tokens = tokio::time::interval(TOKENS);
-        loop {
-            let deadline = self.fleet.borrow().next_change;
-            // A little late rather than a little early: at the deadline itself the state has changed.
-            let wait = deadline.map_or(Duration::from_secs(3600), |at| {
-                Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
-                    + Duration::from_millis(5)
-            });
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-                _ = tokens.tick() => {
-                    if let Err(error) = self.store.ask(|ledger| ledger.refresh_pending(Timestamp::now())).await {
-                        tracing::error!(%error, "the store failed");
-                    }
-                    continue;
-                }
-                changed = self.reports.changed() => if changed.is_err() { return },
-                Ok(()) = self.trunk.changed() => {}
-            }
-            self.fold();
-        }
-    }
-
-    fn fold(&self) {
-        let new = fold(
-            &self.reports.borrow(),
-            &self.trunk.borrow(),
-            self.heartbeat,
-            Timestamp::now(),
-        );
-        let old = self.fleet.borrow().clone();
-        let changes = changes(&old, &new);
-        self.fleet.send_replace(Arc::new(new));
-        for change in changes {
-            self.feed.push(change);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a map is told: command line and map.toml, checked and brought together. Reads the files that they name.
 
 use crate::cli::ServeArgs;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,6 +14,15 @@ use swarm_manifests::{
     units::parse_duration,
 };
 use swarm_wire::remote::Options;
+
+/// Options that do not fit: what was typed is wrong, nothing was tried. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+fn usage<T>(what: impl Into<String>) -> Result<T> {
+    Err(Usage(what.into()).into())
+}
 
 /// What a map is told, checked.
 #[derive(Debug, Clone)]
@@ -139,17 +148,12 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
     let store = args
         .store
         .or(file.store)
-        .context("where is the store? --store sqlite:map.db")?;
+        .map_or_else(|| usage("where is the store? --store sqlite:map.db"), Ok)?;
     let store = sqlite(&store)?;
-    let heartbeat = parse_duration(
-        args.heartbeat
-            .or(file.heartbeat)
-            .as_deref()
-            .unwrap_or("15s"),
-    )
-    .context("heartbeat")?;
+    let heartbeat = args.heartbeat.or(file.heartbeat);
+    let heartbeat = duration("heartbeat", heartbeat.as_deref().unwrap_or("15s"))?;
     if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&heartbeat) {
-        bail!("heartbeat is from 1s to 1h");
+        return usage("heartbeat is from 1s to 1h");
     }
     let tls = match (
         args.tls_cert.or(file.tls_cert),
@@ -157,7 +161,7 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
     ) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
-        _ => bail!("--tls-cert and --tls-key go together"),
+        _ => return usage("--tls-cert and --tls-key go together"),
     };
     let urls = if args.url.is_empty() {
         file.url.into_vec()
@@ -169,15 +173,15 @@ pub fn read(args: ServeArgs) -> Result<Settings> {
         .map(|url| plain_url(&url))
         .collect::<Result<Vec<_>>>()?;
     if urls.is_empty() && !is_loopback(&listen) {
-        bail!(
-            "--url is needed where others than this machine reach the map: boxes sign it, so that nobody can pass their answers on to another map"
+        return usage(
+            "--url is needed where others than this machine reach the map: boxes sign it, so that nobody can pass their answers on to another map",
         );
     }
     let webhook_secrets = match args.webhook_secret_file.or(file.webhook_secret_file) {
         Some(path) => {
             let secrets = swarm_wire::hook::secrets(&bounded(&path)?);
             if secrets.is_empty() {
-                bail!("{} has no secret in it", path.display());
+                anyhow::bail!("{} has no secret in it", path.display());
             }
             secrets
         }
@@ -222,7 +226,10 @@ fn mirror(
     store: &Path,
 ) -> Result<Option<Mirror>> {
     let introduction = match args.introduction {
-        Some(text) => Some(text.parse::<Oid>().context("--introduction")?),
+        Some(text) => match text.parse::<Oid>() {
+            Ok(id) => Some(id),
+            Err(error) => return usage(format!("--introduction: {error}")),
+        },
         None => trust.as_ref().map(|trust| trust.introduction),
     };
     let policy = args
@@ -230,12 +237,13 @@ fn mirror(
         .or_else(|| trust.as_ref().map(|trust| trust.policy_sha256.clone()));
     let policy = policy
         .map(|text| {
-            Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(&text)).context("policy-sha256")
+            Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(&text))
+                .or_else(|error| usage(format!("policy-sha256: {error}")))
         })
         .transpose()?;
     let position = trust.map_or(0, |trust| trust.position);
     let repository = repository.unwrap_or_default();
-    let poll = parse_duration(repository.poll.as_deref().unwrap_or("60s")).context("poll")?;
+    let poll = duration("poll", repository.poll.as_deref().unwrap_or("60s"))?;
     let urls = args
         .url
         .map_or_else(|| repository.url.into_vec(), |url| vec![url]);
@@ -259,8 +267,8 @@ fn mirror(
             poll: poll.max(Duration::from_secs(1)),
             folder: beside(store),
         })),
-        _ => bail!(
-            "--repository, --introduction and --policy-sha256 go together: swarm-pack init prints the last two"
+        _ => usage(
+            "--repository, --introduction and --policy-sha256 go together: swarm-pack init prints the last two",
         ),
     }
 }
@@ -275,28 +283,37 @@ fn beside(store: &Path) -> PathBuf {
 /// The file that `sqlite:…` means.
 pub fn sqlite(store: &str) -> Result<PathBuf> {
     if store.starts_with("postgres://") || store.starts_with("postgresql://") {
-        bail!("not built yet: PostgreSQL [S-FILE-10]; use --store sqlite:map.db");
+        return usage("not built yet: PostgreSQL [S-FILE-10]; use --store sqlite:map.db");
     }
     match store.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => {
             Ok(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
         }
-        _ => bail!("a store is sqlite:FILE, not {store:?}"),
+        _ => usage(format!("a store is sqlite:FILE, not {store:?}")),
     }
+}
+
+fn duration(what: &str, text: &str) -> Result<Duration> {
+    parse_duration(text).or_else(|error| usage(format!("{what}: {error}")))
 }
 
 fn plain_url(url: &str) -> Result<String> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
-    let host =
-        rest.with_context(|| format!("--url begins with https:// or http://, not {url:?}"))?;
+    let Some(host) = rest else {
+        return usage(format!(
+            "--url begins with https:// or http://, not {url:?}"
+        ));
+    };
     if host.is_empty()
         || host.contains(|c: char| {
             c.is_whitespace() || c.is_control() || c == '@' || c == '?' || c == '#'
         })
     {
-        bail!("--url is how boxes reach the map, such as https://map.example:7700, not {url:?}");
+        return usage(format!(
+            "--url is how boxes reach the map, such as https://map.example:7700, not {url:?}"
+        ));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -315,7 +332,7 @@ fn bounded(path: &Path) -> Result<String> {
         .read_to_string(&mut text)
         .with_context(|| format!("{}", path.display()))?;
     if text.len() > 1 << 20 {
-        bail!("{} has more than 1 MiB", path.display());
+        anyhow::bail!("{} has more than 1 MiB", path.display());
     }
     Ok(text)
 }

@@ -44,36 +44,36 @@ fn wrong_arguments_are_refused_by_name() {
     for (args, code, text) in [
         (
             &["serve", "--store", "postgres://db/map"][..],
-            1,
+            2,
             "not built yet",
         ),
-        (&["serve", "--store", "map.db"], 1, "sqlite:FILE"),
+        (&["serve", "--store", "map.db"], 2, "sqlite:FILE"),
         (
             &["serve", "--store", &store, "--listen", "0.0.0.0:7700"],
-            1,
+            2,
             "--url",
         ),
         (
             &["serve", "--store", &store, "--url", "ftp://x"],
-            1,
+            2,
             "https://",
         ),
         (
             &["serve", "--store", &store, "--heartbeat", "0s"],
-            1,
+            2,
             "heartbeat",
         ),
         (
             &["serve", "--store", &store, "--repository", "/x"],
-            1,
+            2,
             "go together",
         ),
         (
             &["serve", "--store", &store, "--tls-cert", "x"],
-            1,
+            2,
             "go together",
         ),
-        (&["serve"], 1, "--store"),
+        (&["serve"], 2, "--store"),
         (
             &["token", "--store", &store, "--box", "Not A Name"],
             1,

@@ -3,7 +3,8 @@
 //! Nothing is shared between two worlds but the machine; a world ends what it started, by process id, and removes its folder.
 
 pub mod bench;
-pub mod by_hand;
+pub mod browser;
+mod by_hand;
 pub mod deploy;
 pub mod map;
 pub mod process;

@@ -4,11 +4,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{fs, path::Path};
 use swarm_tests::{
-    Deploy, Running, SwarmBox, World,
-    process::{free_port, run},
+    Deploy, GitOverHttp, GitOverSsh, Running, SwarmBox, World,
+    process::{feed, free_port, program, run},
     until,
 };
 
+/// What signs webhooks for the map.
+const SECRET: &str = "a secret of the map";
 const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
 
 fn manifest(version: &str) -> String {
@@ -18,36 +20,75 @@ fn manifest(version: &str) -> String {
 /// A map with a mirror that looks every second.
 struct Mirroring<'a> {
     world: &'a World,
-    _process: Running,
+    process: Option<Running>,
     url: String,
     store: String,
 }
 
 impl<'a> Mirroring<'a> {
     fn start(world: &'a World, deploy: &Deploy<'_>) -> Result<Self> {
+        let remote = deploy.remote().display().to_string();
+        Self::of(world, deploy, &remote, "poll = \"1s\"\n")
+    }
+
+    /// A map that mirrors this url; `more` goes below `[repository]`.
+    fn of(world: &'a World, deploy: &Deploy<'_>, remote: &str, more: &str) -> Result<Self> {
         let port = free_port()?;
         let store = format!("sqlite:{}", world.path("map.db").display());
-        let config = world.path("map.toml");
+        let secret = world.path("keys/map.hook");
+        fs::write(&secret, format!("{SECRET}\n"))?;
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\nstore = \"{store}\"\npublic-read = true\nheartbeat = \"1s\"\n\n[repository]\nurl = \"{}\"\npoll = \"1s\"\n\n[trust]\nintroduction = \"{}\"\npolicy-sha256 = \"{}\"\n",
-            deploy.remote().display(),
+            "listen = \"127.0.0.1:{port}\"\nstore = \"{store}\"\npublic-read = true\nheartbeat = \"1s\"\nwebhook-secret-file = \"{}\"\n\n[repository]\nurl = \"{remote}\"\n{more}\n[trust]\nintroduction = \"{}\"\npolicy-sha256 = \"{}\"\n",
+            secret.display(),
             deploy.introduction,
             deploy.policy_sha256
         );
-        fs::write(&config, text)?;
-        let process = Running::start(
-            "map",
-            world.map().arg("serve").arg("--config").arg(&config),
-            &world.path("logs/map"),
-        )?;
-        let map = Self {
+        fs::write(world.path("map.toml"), text)?;
+        let mut map = Self {
             world,
-            _process: process,
+            process: None,
             url: format!("http://127.0.0.1:{port}"),
             store,
         };
-        until("the map being ready", || map.get("/readyz").ok())?;
+        map.run()?;
         Ok(map)
+    }
+
+    /// Starts it, again where it was ended.
+    fn run(&mut self) -> Result<()> {
+        let mut command = self.world.map();
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.world.path("map.toml"));
+        let log = self.world.path("logs/map");
+        self.process = Some(Running::start("map", &mut command, &log)?);
+        until("the map being ready", || self.get("/readyz").ok()).map(drop)
+    }
+
+    fn end(&mut self) {
+        self.process = None;
+    }
+
+    /// A webhook as a forge sends it, signed with this secret; gives the status.
+    fn hook(&self, secret: &str) -> Result<String> {
+        let body = "{\"ref\":\"refs/heads/main\"}";
+        let mut openssl = self.world.command(program("openssl", "openssl")?);
+        openssl.args(["dgst", "-sha256", "-r", "-hmac", secret]);
+        let printed = feed(&mut openssl, body.as_bytes())?;
+        let mac = printed.split(' ').next().context("a digest")?;
+        let mut curl = self.world.command("curl");
+        curl.args([
+            "-sS",
+            "--max-time",
+            "20",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+        ]);
+        curl.args(["-H", &format!("X-Swarm-Signature-256: sha256={mac}")]);
+        run(curl.args(["--data", body, &format!("{}/hooks/generic", self.url)]))
     }
 
     fn get(&self, path: &str) -> Result<String> {
@@ -159,6 +200,151 @@ fn a_stopped_trunk_stands_first_on_the_page_with_commit_and_rule() -> Result<()>
     assert!(
         page.contains(&bad[..10]),
         "the page does not name the commit"
+    );
+    Ok(())
+}
+
+/// A signed commit that changes nothing that runs.
+fn note(deploy: &Deploy<'_>, text: &str) -> Result<String> {
+    deploy.write("NOTES", text)?;
+    deploy.git(&["add", "NOTES"])?;
+    deploy.git(&["commit", "-q", "-S", "-m", text])?;
+    deploy.head()
+}
+
+#[test]
+fn a_signed_webhook_brings_the_mirror_to_the_head_long_before_its_poll() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let remote = deploy.remote().display().to_string();
+    let map = Mirroring::of(&world, &deploy, &remote, "poll = \"1h\"\n")?;
+    let first = deploy.head()?;
+    map.until_trunk("the mirror at the introduction", |trunk| {
+        trunk["head"]["commit"] == first.as_str()
+    })?;
+    let second = note(&deploy, "one more")?;
+    deploy.push()?;
+    assert_eq!(map.hook("somebody else's secret")?, "401");
+    assert_eq!(map.trunk()?["head"]["commit"], first.as_str());
+    assert_eq!(map.hook(SECRET)?, "200");
+    map.until_trunk("the mirror at the new head", |trunk| {
+        trunk["head"]["commit"] == second.as_str()
+    })?;
+    Ok(())
+}
+
+/// A mirror of this url follows a push.
+fn follows(world: &World, deploy: &Deploy<'_>, url: &str, more: &str) -> Result<()> {
+    let map = Mirroring::of(world, deploy, url, &format!("poll = \"1s\"\n{more}"))?;
+    let head = note(deploy, "one more")?;
+    deploy.push()?;
+    let trunk = map.until_trunk("the mirror at the head", |trunk| {
+        trunk["head"]["commit"] == head.as_str()
+    })?;
+    assert!(trunk["failure"].is_null(), "{trunk}");
+    Ok(())
+}
+
+#[test]
+fn a_mirror_follows_a_repository_over_http() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let server = GitOverHttp::start(&world)?;
+    follows(&world, &deploy, &server.url("deploy.git"), "")
+}
+
+#[test]
+fn a_mirror_follows_a_repository_over_https_by_its_authority() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let server = GitOverHttp::start_tls(&world)?;
+    let ca = server.ca.as_ref().context("an authority")?.display();
+    let url = server.url("deploy.git");
+    follows(&world, &deploy, &url, &format!("ca = \"{ca}\"\n"))
+}
+
+#[test]
+fn a_mirror_follows_a_repository_over_ssh() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let server = GitOverSsh::start(&world)?;
+    let url = server.url("deploy.git")?;
+    follows(&world, &deploy, &url, &server.settings())
+}
+
+#[test]
+fn a_branch_that_was_set_back_moves_no_mirror_and_is_said() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    note(&deploy, "one")?;
+    let newest = note(&deploy, "two")?;
+    deploy.push()?;
+    let map = Mirroring::start(&world, &deploy)?;
+    map.until_trunk("the mirror at the head", |trunk| {
+        trunk["head"]["commit"] == newest.as_str()
+    })?;
+    deploy.git(&["push", "-q", "--no-verify", "-f", "origin", "HEAD~1:main"])?;
+    let trunk = map.until_trunk("the trunk astray", |trunk| !trunk["trouble"].is_null())?;
+    assert_eq!(trunk["trouble"]["rule"], "S-TRUNK-05");
+    assert_eq!(trunk["head"]["commit"], newest.as_str(), "{trunk}");
+    deploy.git(&["push", "-q", "--no-verify", "-f", "origin", "HEAD:main"])?;
+    map.until_trunk("the trouble gone", |trunk| trunk["trouble"].is_null())?;
+    Ok(())
+}
+
+#[test]
+fn a_mirror_whose_trust_was_lost_begins_at_the_introduction_and_gets_back() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let head = note(&deploy, "one")?;
+    deploy.push()?;
+    let mut map = Mirroring::start(&world, &deploy)?;
+    let at_head = |trunk: &Value| trunk["head"]["commit"] == head.as_str();
+    map.until_trunk("the mirror at the head", at_head)?;
+    for what in ["removed", "damaged"] {
+        map.end();
+        let file = world.path("map.db.mirror/trust.json");
+        if what == "removed" {
+            fs::remove_file(&file)?;
+        } else {
+            fs::write(&file, "{\"trust\":")?;
+        }
+        map.run()?;
+        map.until_trunk(&format!("the mirror at the head, trust {what}"), at_head)?;
+    }
+    let said = fs::read_to_string(world.path("logs/map"))?;
+    assert!(said.contains("trust.json"), "nobody was told:\n{said}");
+    Ok(())
+}
+
+#[test]
+fn up_waits_until_the_map_says_that_the_boxes_have_it() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let map = Mirroring::start(&world, &deploy)?;
+    let remote = deploy.remote().display().to_string();
+    let tail = map.settings_for("box-1")?;
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1h\"\n", &tail)?;
+    here.run()?;
+    until("the box on the map", || {
+        let said: Value = serde_json::from_str(&map.get("/v1/boxes?state=online").ok()?).ok()?;
+        (said["items"].as_array()?.len() == 1).then_some(())
+    })?;
+    let toml = "engine = \"sh\"\nentry = \"main.sh\"\n";
+    let folder = deploy.source("ticker", "1.0.0", toml, &[("main.sh", TICKER)])?;
+    let words = [
+        "up", &folder, "--on", "all", "--mode", "daemon", "--map", &map.url,
+    ];
+    deploy.pack(&words)?;
+    let row = here.row("ticker")?.context("up returned before it runs")?;
+    assert_eq!(row.version.as_deref(), Some("1.0.0"));
+    deploy.write("sources/ticker/main.sh", format!("{TICKER}# changed\n"))?;
+    deploy.pack(&words)?;
+    let row = here.row("ticker")?.context("it is gone")?;
+    assert_ne!(
+        row.version.as_deref(),
+        Some("1.0.0"),
+        "up returned too soon"
     );
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::fs;
 use swarm_manifests::status::State;
 use swarm_tests::{
     Deploy, Map, Running, SwarmBox, World,
+    browser::{Page, QUIET},
     process::{free_port, program, run},
     until,
 };
@@ -35,17 +36,7 @@ fn seen(world: &World, url: &str, scripts: Scripts) -> Result<String> {
         fs::write(own.join("Preferences"), WITHOUT_SCRIPTS)?;
     }
     let mut browser = world.command(program("chromium", "chromium")?);
-    browser.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--dump-dom",
-    ]);
+    browser.args(QUIET).arg("--dump-dom");
     browser.arg(format!("--user-data-dir={}", profile.path().display()));
     run(browser.arg(url))
 }
@@ -103,6 +94,30 @@ fn a_browser_shows_what_runs_and_what_was_refused_with_and_without_javascript() 
             );
         }
     }
+    Ok(())
+}
+
+#[test]
+fn an_open_page_shows_a_new_state_without_being_loaded_anew() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let map = Map::start(&world)?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &manifest("1.0.0"))?;
+    deploy.push()?;
+    let remote = deploy.remote().display().to_string();
+    let tail = map.settings_for("box-1")?;
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1s\"\n", &tail)?;
+    here.run()?;
+    here.until_runs("ticker", "1.0.0")?;
+    let mut page = Page::open(&world, &format!("{}/?box=box-1", map.url()))?;
+    page.until_cell("running")?;
+    page.evaluate("window.loadedOnce = true")?;
+    here.agent(&["kill", "ticker", "--reason", "to see it on the page"])?;
+    page.until_cell("killed")?;
+    here.agent(&["start", "ticker"])?;
+    page.until_cell("running")?;
+    assert_eq!(page.evaluate("window.loadedOnce")?, true, "it was reloaded");
     Ok(())
 }
 
