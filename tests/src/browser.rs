@@ -136,7 +136,7 @@ impl Page {
 
     /// The answer with this number, where it has come. Events are passed over.
     fn answer(&mut self, number: u64) -> Option<Value> {
-        let mut part = [0; 64 << 10];
+        let mut part = [0; 8 << 10];
         while let Ok(count @ 1..) = self.answers.read(&mut part) {
             self.read.extend_from_slice(&part[..count]);
         }

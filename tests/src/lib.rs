@@ -4,7 +4,7 @@
 
 pub mod bench;
 pub mod browser;
-mod by_hand;
+pub mod by_hand;
 pub mod deploy;
 pub mod map;
 pub mod process;
