@@ -20,6 +20,7 @@ mod probing;
 mod removed;
 mod room;
 mod shutdown;
+mod signals;
 mod start;
 mod systemd;
 mod users;
@@ -29,17 +30,19 @@ use crate::{
     control::Control,
     journal::{Journal, JournalError},
     machine::{self, Event, Now, State, Sync},
-    os::{self, clock, rehash::Rehasher, tree::Trees},
+    os::{
+        self, clock,
+        rehash::Rehasher,
+        spool::{Spool, Unfinished},
+        tree::Trees,
+    },
     settings::{OnExit, Settings},
     snapshot::Snapshots,
     time::BootTime,
 };
 use nix::{
     fcntl::{Flock, FlockArg},
-    sys::{
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
-    },
+    sys::signalfd::SignalFd,
 };
 use room::Workflow;
 use std::{
@@ -95,6 +98,9 @@ pub(crate) struct Supervisor {
     /// Instances whose tree is looked after until it is gone.
     clearing: BTreeSet<(Name, u16)>,
     jobs: jobs::Jobs,
+    spool: Spool,
+    /// What a former life of ours may not have logged.
+    unfinished: Option<Unfinished>,
     agent: agent::Link,
     pub(crate) control: Control,
     /// When the journal's group is to be on the disk.
@@ -128,7 +134,7 @@ impl Supervisor {
             );
         }
         let kernel = |what| move |error: io::Error| RunError::Kernel(what, error);
-        let signals = block_signals().map_err(kernel("signals"))?;
+        let signals = signals::block().map_err(kernel("signals"))?;
         let mut watch = Watch::new().map_err(kernel("epoll"))?;
         watch
             .read(&signals, Source::Signals)
@@ -144,6 +150,7 @@ impl Supervisor {
                 .map_err(kernel("epoll"))?,
         );
         raise_file_limit();
+        let (spool, unfinished) = Spool::open(&own.join("spool")).map_err(at(&own))?;
         let users = users::Users::open(&own.join("users.json"), &settings).map_err(at(&own))?;
         control.agent = users.agent.as_ref().map(|ids| ids.uid);
         Ok(Self {
@@ -160,6 +167,8 @@ impl Supervisor {
             changed: BTreeSet::new(),
             clearing: BTreeSet::new(),
             jobs,
+            spool,
+            unfinished,
             agent: agent::Link::new(),
             control,
             sync_by: None,
@@ -201,20 +210,6 @@ impl Supervisor {
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
             Source::Job(id) => self.job_ready(id),
             Source::Worker => self.workers_done(),
-        }
-    }
-
-    fn signalled(&mut self) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
-            match i32::try_from(info.ssi_signo)
-                .ok()
-                .and_then(|number| Signal::try_from(number).ok())
-            {
-                Some(Signal::SIGTERM | Signal::SIGINT) => self.ending = true,
-                Some(Signal::SIGHUP) => self.ask_agent_to_reload(),
-                Some(Signal::SIGCHLD) => self.reap_strangers(),
-                _ => {}
-            }
         }
     }
 
@@ -365,24 +360,6 @@ impl Supervisor {
             tracing::error!(%error, "the journal could not be brought to the disk");
         }
     }
-}
-
-fn block_signals() -> io::Result<SignalFd> {
-    let mut signals = SigSet::empty();
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGCHLD,
-        Signal::SIGPIPE,
-    ] {
-        signals.add(signal);
-    }
-    signals.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &signals,
-        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-    )?)
 }
 
 /// A thousand instances have some thousands of descriptors between them.

@@ -4,7 +4,11 @@
 //! and `s` a remark of ours. The bytes of a line are kept as they were printed. `read` reads them.
 
 pub use super::read::{Position, follow, remove, seek, tail};
-use super::read::{old_path, path};
+use super::{
+    budget::Budget,
+    read::{old_path, path},
+    spool::Place,
+};
 use crate::{
     protocol::Stream,
     time::{BootTime, Wall},
@@ -12,7 +16,7 @@ use crate::{
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,9 +28,6 @@ pub const DEFAULT_MAX: ByteSize = ByteSize(16 << 20);
 pub const MAX_LINE: usize = 64 << 10;
 /// How long a line waits for its end.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Bytes a second that an instance may log for long, and at once.
-const RATE: u64 = 10 << 20;
-const BURST: u64 = 20 << 20;
 /// The least that a file may hold, however small the limit.
 const MIN_FILE: u64 = 4 << 10;
 
@@ -50,17 +51,6 @@ struct Partial {
     since: Option<BootTime>,
 }
 
-/// What may still be logged, and what was not.
-#[derive(Debug)]
-struct Budget {
-    left: u64,
-    filled: BootTime,
-    lost_lines: u64,
-    lost_bytes: u64,
-    /// Since when something is lost and was not told.
-    since: Option<BootTime>,
-}
-
 impl LogWriter {
     /// Opens (or makes) `<dir>/<instance>.log`; all its files together stay below `max` (default 16M).
     pub fn open(dir: &Path, instance: u16, max: Option<ByteSize>) -> io::Result<Self> {
@@ -79,13 +69,6 @@ impl LogWriter {
             }
         }
         let max_file = (max.unwrap_or(DEFAULT_MAX).0 / 2).max(MIN_FILE);
-        let budget = Budget {
-            left: BURST,
-            filled: BootTime::default(),
-            lost_lines: 0,
-            lost_bytes: 0,
-            since: None,
-        };
         let old = old_path(dir, instance);
         Ok(Self {
             path,
@@ -95,7 +78,7 @@ impl LogWriter {
             max_file,
             stdout: Partial::default(),
             stderr: Partial::default(),
-            budget,
+            budget: Budget::full(),
         })
     }
 
@@ -135,6 +118,65 @@ impl LogWriter {
         }
         *self.partial(stream) = partial;
         self.write(&out, now)
+    }
+
+    /// Where the log ends now.
+    pub fn place(&self) -> io::Result<Place> {
+        let inode = self.file.metadata()?.ino();
+        Ok(Place {
+            inode,
+            size: self.size,
+        })
+    }
+
+    /// So many bytes, however they break into lines, begin a new file once at most.
+    pub fn portion(&self) -> usize {
+        // An empty line has one byte, and 28 with its time.
+        usize::try_from(self.max_file / 32).unwrap_or(usize::MAX)
+    }
+
+    /// Takes back what was written after `place`, a rotation included.
+    pub fn rewind(&mut self, place: Place) -> io::Result<()> {
+        let mut keep = place.size;
+        if self.file.metadata()?.ino() != place.inode {
+            keep = 0;
+            match OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&self.old)
+            {
+                Ok(old) if old.metadata()?.ino() == place.inode => old.set_len(place.size)?,
+                // Somebody else was at these files: nothing in them is surely what was meant.
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.size > keep {
+            self.file.set_len(keep)?;
+            self.size = keep;
+        }
+        Ok(())
+    }
+
+    /// The line of a stream that has no end yet.
+    pub fn rest(&self, stream: Stream) -> &[u8] {
+        match stream {
+            Stream::Stdout => &self.stdout.bytes,
+            Stream::Stderr | Stream::Swarm => &self.stderr.bytes,
+        }
+    }
+
+    /// Such a line as a former life of ours kept it.
+    pub fn set_rest(&mut self, stream: Stream, bytes: Vec<u8>, now: BootTime) {
+        let since = (!bytes.is_empty()).then_some(now);
+        *self.partial(stream) = Partial { bytes, since };
+    }
+
+    /// Whether it prints more than is kept.
+    pub fn is_flooded(&mut self, now: BootTime) -> bool {
+        self.budget.refill(now);
+        self.budget.has_less_than(MAX_LINE)
     }
 
     /// A remark of ours; it is never dropped for its rate.
@@ -263,48 +305,6 @@ impl LogWriter {
         self.file.write_all(part)?;
         self.size += part.len() as u64;
         Ok(())
-    }
-}
-
-impl Budget {
-    fn refill(&mut self, now: BootTime) {
-        let gained = now
-            .since(self.filled)
-            .as_micros()
-            .saturating_mul(RATE.into())
-            / 1_000_000;
-        self.left = self
-            .left
-            .saturating_add(u64::try_from(gained).unwrap_or(u64::MAX))
-            .min(BURST);
-        self.filled = now;
-    }
-
-    fn takes(&mut self, size: usize, now: BootTime) -> bool {
-        if let Some(left) = self.left.checked_sub(size as u64) {
-            self.left = left;
-            return true;
-        }
-        self.lose(1, size as u64, now);
-        false
-    }
-
-    fn lose(&mut self, lines: u64, bytes: u64, now: BootTime) {
-        self.lost_lines += lines;
-        self.lost_bytes += bytes;
-        self.since.get_or_insert(now);
-    }
-
-    fn take_loss(&mut self) -> Option<String> {
-        self.since.take()?;
-        let (lines, bytes) = (
-            std::mem::take(&mut self.lost_lines),
-            std::mem::take(&mut self.lost_bytes),
-        );
-        Some(format!(
-            "dropped {lines} lines ({bytes} bytes): more than {} MB a second, or the disk is full",
-            RATE >> 20
-        ))
     }
 }
 
@@ -512,5 +512,32 @@ mod tests {
             (lines[0].stream, lines[0].text.as_str()),
             (Stream::Swarm, "started forged")
         );
+    }
+
+    #[test]
+    fn what_was_written_after_a_place_is_taken_back_also_over_rotations() {
+        for lines in [1, 60] {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let mut log = LogWriter::open(dir.path(), 0, Some(ByteSize(1))).expect("open");
+            let write = |log: &mut LogWriter, text: &str, many: usize| {
+                let bytes = format!("{text}\n").repeat(many);
+                log.feed(
+                    Stream::Stdout,
+                    bytes.as_bytes(),
+                    BootTime(Duration::from_secs(1)),
+                    Wall(0),
+                    &mut |_, _| {},
+                )
+                .expect("written");
+            };
+            write(&mut log, "before", 2);
+            let place = log.place().expect("a place");
+            write(&mut log, "after after after after after", lines);
+            log.rewind(place).expect("taken back");
+            write(&mut log, "again", 1);
+            let (kept, _) = tail(dir.path(), 0, None, None).expect("read");
+            let texts: Vec<_> = kept.iter().map(|line| line.text.as_str()).collect();
+            assert_eq!(texts, ["before", "before", "again"], "{lines}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! before it, how it is started and confined, how its tree is owned, what it prints, how it is asked, and what the kernel says of it.
 #![allow(unsafe_code)]
 
+mod budget;
 mod cgroup;
 mod child;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod rehash;
 pub mod seal;
 mod seccomp;
 pub mod spawn;
+pub mod spool;
 pub mod tree;
 pub mod users;
 mod view;

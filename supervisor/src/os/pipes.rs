@@ -62,6 +62,11 @@ impl Pipes {
         }
     }
 
+    /// The folder they lie in.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// Removes them from the folder; what is open stays open.
     pub fn remove(dir: &Path) {
         for stream in [Stream::Stdout, Stream::Stderr] {

@@ -7,6 +7,7 @@ use crate::{
     os::{
         clock,
         identity::{Identity, adopt},
+        spool::Unfinished,
     },
     snapshot::Loaded,
 };
@@ -46,6 +47,13 @@ impl Supervisor {
                     self.feed(&name, Event::Forbidden(Box::new(spec), trouble));
                 }
             }
+        }
+        if let Some(Unfinished { head, .. }) = &self.unfinished {
+            let (name, instance) = (head.workflow.clone(), head.instance);
+            if let Err(error) = self.reopen_output(&name, instance) {
+                tracing::error!(workflow = %name, instance, %error, "its last output is lost");
+            }
+            self.unfinished = None;
         }
         Ok(())
     }

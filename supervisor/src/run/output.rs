@@ -3,11 +3,14 @@
 use super::{Supervisor, room::Output, room::STREAMS};
 use crate::{
     machine::{Change, Phase, Readiness},
-    os::clock,
+    os::{
+        clock,
+        spool::{Head, Unfinished},
+    },
     protocol::Stream,
     time::BootTime,
 };
-use std::{os::fd::AsFd as _, sync::Arc};
+use std::{fs, io, os::fd::AsFd as _, path::PathBuf, sync::Arc};
 use swarm_manifests::{
     bundle::{LinePattern, Probe},
     name::Name,
@@ -15,10 +18,72 @@ use swarm_manifests::{
 
 /// So much is read of one stream before the others have their turn.
 const PORTION: usize = 64 << 10;
+/// A pipe holds 64 KiB by default, and so much at most.
+const FULL_PIPE: usize = 1 << 20;
 
 impl Supervisor {
-    /// Takes one portion; what is left wakes us again.
-    pub(super) fn read_output(&mut self, name: &Name, instance: u16, stream: Stream) {
+    /// Takes one portion; what is left wakes us again. How many bytes it was.
+    pub(super) fn read_output(&mut self, name: &Name, instance: u16, stream: Stream) -> usize {
+        let mut portion = Vec::new();
+        let spooled = match self.spool_output(name, instance, stream, &mut portion) {
+            Ok(spooled) => spooled,
+            Err(error) => {
+                tracing::warn!(workflow = %name, instance, %error, "output could not be read");
+                return 0;
+            }
+        };
+        if !portion.is_empty() {
+            self.log_output(name, instance, stream, &portion);
+        }
+        if spooled && let Err(error) = self.spool.done() {
+            tracing::warn!(workflow = %name, instance, %error, "output that is logged may be logged again");
+        }
+        portion.len()
+    }
+
+    /// One portion of a pipe, through the spool. `false`: past it, for there is so much that it is not kept anyway, or the disk
+    /// is full: a program is not kept waiting by either.
+    fn spool_output(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        stream: Stream,
+        portion: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let Some(workflow) = self.workflows.get_mut(name) else {
+            return Ok(false);
+        };
+        let room = workflow.rooms.get_mut(&instance);
+        let Some(output) = room.and_then(|room| room.output.as_mut()) else {
+            return Ok(false);
+        };
+        if !output.log.is_flooded(clock::now()) {
+            let rest = output.log.rest(stream);
+            let head = Head {
+                workflow: name.clone(),
+                instance,
+                stream,
+                place: output.log.place()?,
+                rest: rest.len(),
+            };
+            let pipe = output.pipes.fd(stream);
+            let most = PORTION.min(output.log.portion());
+            match self.spool.take(&head, rest, pipe, most, portion) {
+                Ok(()) => return Ok(true),
+                Err(error) => {
+                    tracing::debug!(%error, "the spool cannot be written");
+                    portion.clear();
+                }
+            }
+        }
+        portion.resize(PORTION, 0);
+        let count = output.pipes.read(stream, portion)?;
+        portion.truncate(count);
+        Ok(false)
+    }
+
+    /// A portion goes to the log, and is looked through for readiness.
+    fn log_output(&mut self, name: &Name, instance: u16, stream: Stream, portion: &[u8]) {
         let wanted = self.awaited(name, instance);
         let Some(output) = self
             .room(name, instance)
@@ -26,25 +91,15 @@ impl Supervisor {
         else {
             return;
         };
-        let mut buffer = vec![0; PORTION];
-        let count = match output.pipes.read(stream, &mut buffer) {
-            Ok(0) => return,
-            Ok(count) => count,
-            Err(error) => {
-                return tracing::warn!(workflow = %name, instance, %error, "output could not be read");
-            }
-        };
         let mut ready = false;
         let mut see = |_: Stream, line: &str| {
             ready |= wanted.as_ref().is_some_and(|wanted| wanted.is_in(line));
         };
-        if let Err(error) = output.log.feed(
-            stream,
-            &buffer[..count],
-            clock::now(),
-            clock::wall(),
-            &mut see,
-        ) {
+        let logged = output
+            .log
+            .feed(stream, portion, clock::now(), clock::wall(), &mut see)
+            .and_then(|()| output.keep_rest(stream));
+        if let Err(error) = logged {
             tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
         }
         self.control.printed.insert(name.clone());
@@ -53,12 +108,40 @@ impl Supervisor {
         }
     }
 
+    /// What a former life of ours took from a pipe and may not have logged is logged now, once.
+    pub(super) fn finish_former(&mut self, name: &Name, instance: u16) -> io::Result<()> {
+        let now = clock::now();
+        let is_its = |former: &mut Unfinished| {
+            former.head.workflow == *name && former.head.instance == instance
+        };
+        let former = self.unfinished.take_if(is_its);
+        let Some(output) = self
+            .room(name, instance)
+            .and_then(|room| room.output.as_mut())
+        else {
+            return Ok(());
+        };
+        for stream in STREAMS {
+            let rest = output.kept_rest(stream)?;
+            output.log.set_rest(stream, rest, now);
+        }
+        let Some(former) = former else { return Ok(()) };
+        let Head { stream, place, .. } = former.head;
+        output.log.rewind(place)?;
+        output.log.set_rest(stream, former.rest, now);
+        self.log_output(name, instance, stream, &former.portion);
+        self.spool.done()
+    }
+
     /// Reads what is left, within reason: others of the tree may go on printing.
     pub(super) fn drain_output(&mut self, name: &Name, instance: u16) {
         for stream in STREAMS {
-            // A pipe holds 64 KiB by default, 1 MiB at most.
-            for _ in 0..16 {
-                self.read_output(name, instance, stream);
+            let mut left = FULL_PIPE;
+            while left > 0 {
+                match self.read_output(name, instance, stream) {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
             }
         }
     }
@@ -69,9 +152,7 @@ impl Supervisor {
         if let Some(output) = self
             .room(name, instance)
             .and_then(|room| room.output.as_mut())
-            && let Err(error) = output
-                .log
-                .flush(clock::now(), clock::wall(), &mut |_, _| {})
+            && let Err(error) = output.flush(clock::now())
         {
             tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
         }
@@ -115,7 +196,7 @@ impl Supervisor {
                 .filter_map(|room| room.output.as_mut())
             {
                 if output.log.deadline().is_some_and(|at| at <= now) {
-                    if let Err(error) = output.log.flush(now, clock::wall(), &mut |_, _| {}) {
+                    if let Err(error) = output.flush(now) {
                         tracing::warn!(workflow = %name, %error, "output could not be logged");
                     }
                     self.control.printed.insert(name.clone());
@@ -151,6 +232,53 @@ impl Supervisor {
             }
             _ => None,
         }
+    }
+}
+
+impl Output {
+    /// Lines without an end are written as they are.
+    fn flush(&mut self, now: BootTime) -> io::Result<()> {
+        self.log.flush(now, clock::wall(), &mut |_, _| {})?;
+        STREAMS
+            .into_iter()
+            .try_for_each(|stream| self.keep_rest(stream))
+    }
+
+    /// A line without its end outlives us: it has left the pipe.
+    fn keep_rest(&mut self, stream: Stream) -> io::Result<()> {
+        let (path, rest) = (self.rest_path(stream), self.log.rest(stream));
+        let kept = &mut self.kept_rest[Supervisor::stream_index(stream)];
+        if rest.is_empty() && !*kept {
+            return Ok(());
+        }
+        *kept = !rest.is_empty();
+        if rest.is_empty() {
+            fs::remove_file(path)
+        } else {
+            let new = path.with_extension("new");
+            fs::write(&new, rest).and_then(|()| fs::rename(&new, &path))
+        }
+    }
+
+    /// What a former life of ours kept so.
+    fn kept_rest(&mut self, stream: Stream) -> io::Result<Vec<u8>> {
+        match fs::read(self.rest_path(stream)) {
+            Ok(rest) => {
+                self.kept_rest[Supervisor::stream_index(stream)] = true;
+                Ok(rest)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rest_path(&self, stream: Stream) -> PathBuf {
+        let name = if stream == Stream::Stdout {
+            "stdout.rest"
+        } else {
+            "stderr.rest"
+        };
+        self.pipes.folder().join(name)
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Output {
     pub pipes: Pipes,
     pub tokens: [Token; 2],
     pub log: LogWriter,
+    /// Whether a line without its end is kept on the disk, by stream.
+    pub kept_rest: [bool; 2],
 }
 
 /// Both streams, in the order of [`Output::tokens`].

@@ -237,9 +237,10 @@ impl Supervisor {
                 pipes,
                 tokens: [tokens[0], tokens[1]],
                 log,
+                kept_rest: [false; 2],
             });
         }
-        Ok(())
+        self.finish_former(name, instance)
     }
 
     pub(super) fn open_notify(
