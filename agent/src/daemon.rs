@@ -33,6 +33,7 @@ const WAITING: usize = 256;
 
 /// Runs the agent until the supervisor goes away.
 pub fn run(config: &Path) -> anyhow::Result<()> {
+    crate::talk::begin();
     let config = Config::load(config)?;
     let _lock = lock(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -42,6 +42,8 @@ pub mod report;
 // All of it together.
 pub mod daemon;
 
+pub mod talk;
+
 // What people type.
 pub mod cli;
 pub mod commands;

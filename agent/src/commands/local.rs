@@ -44,6 +44,10 @@ pub fn local(dir: &Path) -> Outcome {
             .args(["run", "--stop-workflows", "--config"])
             .arg(&config)
             .env("SWARM_LOCAL", &dir);
+        // Who develops wants to see what goes wrong, not each step that goes well.
+        if std::env::var_os("RUST_LOG").is_none() {
+            agent.env("RUST_LOG", "warn");
+        }
         until_ended(
             agent
                 .process_group(0)

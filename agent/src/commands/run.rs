@@ -16,6 +16,7 @@ pub fn run(context: &Context, stop_workflows: bool) -> Outcome {
         &config,
         if stop { OnExit::Stop } else { OnExit::Leave },
     )?;
+    crate::talk::begin();
     swarm_supervisor::run::run(settings).map_err(|error| Failure::failed(error.to_string()))?;
     Ok(0)
 }
