@@ -8,6 +8,7 @@ pub mod by_hand;
 pub mod deploy;
 pub mod map;
 pub mod process;
+pub mod reserve;
 pub mod server;
 pub mod swarm_box;
 pub mod world;

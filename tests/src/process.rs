@@ -2,16 +2,28 @@
 
 use anyhow::{Context, Result, bail};
 use std::{
+    cell::Cell,
     fs::{self, File},
     io::{Read, Seek, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-/// How long anything in a test may take before the test says that it did not happen.
-pub const LIMIT: Duration = Duration::from_secs(90);
+/// How long anything in a test may take before the test says that it did not happen: long, for it costs only who fails.
+pub const LIMIT: Duration = Duration::from_secs(240);
+
+pub use crate::reserve::free_port;
+
+thread_local! {
+    /// Whether something that this test waited for did not happen. Each test has a thread of its own.
+    static GAVE_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this test is failing, by a panic or by something that did not happen: who is dropped now tells what it knows.
+pub fn is_failing() -> bool {
+    std::thread::panicking() || GAVE_UP.get()
+}
 
 /// A process that runs until it is dropped.
 #[derive(Debug)]
@@ -93,7 +105,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
-        if std::thread::panicking() {
+        if is_failing() {
             eprintln!("{}", self.last_words());
         }
     }
@@ -153,8 +165,9 @@ pub fn output(command: &mut Command) -> Result<Output> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if begun.elapsed() > LIMIT * 3 {
+        if begun.elapsed() > LIMIT * 2 {
             child.kill()?;
+            GAVE_UP.set(true);
             bail!("{command:?} did not end");
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -210,15 +223,11 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
             return Ok(value);
         }
         if begun.elapsed() > LIMIT {
+            GAVE_UP.set(true);
             bail!("did not happen within {} s: {what}", LIMIT.as_secs());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A port on loopback that nobody has right now.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// The path of a program that a test cannot do without; the error says how to install it.

@@ -2,10 +2,13 @@
 
 use crate::{
     Deploy, World,
-    process::{Running, output, run, until},
+    process::{Running, is_failing, output, run, until},
+    reserve::UserIds,
 };
 use anyhow::{Context, Result};
 use std::{
+    cell::Cell,
+    fmt::Write as _,
     fs,
     path::PathBuf,
     process::{Command, Output},
@@ -18,6 +21,9 @@ pub struct SwarmBox<'a> {
     world: &'a World,
     name: String,
     agent: Option<Running>,
+    users: UserIds,
+    /// Whether what was asked of it last failed: the test may end by that, without a panic.
+    is_unwell: Cell<bool>,
 }
 
 impl<'a> SwarmBox<'a> {
@@ -34,13 +40,20 @@ impl<'a> SwarmBox<'a> {
             world,
             name: name.into(),
             agent: None,
+            users: UserIds::reserve()?,
+            is_unwell: Cell::new(false),
         };
         fs::create_dir_all(made.path(""))?;
         let folder = made.path("");
         let folder = folder.display().to_string();
         let folder = folder.trim_end_matches('/');
+        let users = if tail.contains("[users]") {
+            String::new()
+        } else {
+            made.users.settings()
+        };
         let toml = format!(
-            "box = \"{name}\"\nlabels = {{ site = \"test\" }}\nstate = \"{folder}/state\"\ncontrol = \"{folder}/control.sock\"\n\n[repository]\nurl = \"{url}\"\n{repository}\n[trust]\nintroduction = \"{}\"\npolicy-sha256 = \"{}\"\n\n{tail}",
+            "box = \"{name}\"\nlabels = {{ site = \"test\" }}\nstate = \"{folder}/state\"\ncontrol = \"{folder}/control.sock\"\n\n[repository]\nurl = \"{url}\"\n{repository}\n[trust]\nintroduction = \"{}\"\npolicy-sha256 = \"{}\"\n\n{users}\n{tail}",
             deploy.introduction, deploy.policy_sha256
         );
         fs::write(made.path("agent.toml"), toml)?;
@@ -116,7 +129,9 @@ impl<'a> SwarmBox<'a> {
 
     /// `swarm-agent …`, which has to succeed.
     pub fn agent(&self, words: &[&str]) -> Result<String> {
-        run(&mut self.command(words))
+        let outcome = run(&mut self.command(words));
+        self.is_unwell.set(outcome.is_err());
+        outcome
     }
 
     /// `swarm-agent …`, whatever it exits with.
@@ -148,13 +163,7 @@ impl<'a> SwarmBox<'a> {
         let found = until(&format!("{workflow} {what} on {}", self.name), || {
             self.row(workflow).ok().flatten().filter(|row| wanted(row))
         });
-        found.with_context(|| {
-            format!(
-                "the rows are {:#?}\n{}",
-                self.rows().unwrap_or_default(),
-                self.log()
-            )
-        })
+        found.with_context(|| format!("{:#?}", self.row(workflow).unwrap_or_default()))
     }
 
     /// Waits until a workflow runs.
@@ -190,17 +199,43 @@ impl<'a> SwarmBox<'a> {
                 .any(|text| text.contains(line))
                 .then_some(())
         });
-        seen.with_context(|| format!("it printed {:?}\n{}", self.printed(workflow), self.log()))
+        seen.with_context(|| format!("it printed {:?}", self.printed(workflow)))
+    }
+
+    /// What a person would look at who has to find out what went wrong: rows, the chain of each workflow, what it printed, the journal.
+    fn report(&self) -> String {
+        let mut report = format!("---- {}\n", self.name);
+        let mut ask = |words: &[&str]| {
+            let said = self.try_agent(words).map_or_else(
+                |error| format!("{error:#}"),
+                |output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
+            );
+            // Writing to a String cannot fail.
+            let _ = writeln!(report, "$ swarm-agent {}\n{said}", words.join(" "));
+        };
+        for words in [&["status"][..], &["list"], &["history"]] {
+            ask(words);
+        }
+        let mut names: Vec<_> = self.rows().unwrap_or_default();
+        names.dedup_by(|one, other| one.workflow == other.workflow);
+        for row in names {
+            ask(&["why", &row.workflow]);
+            ask(&["logs", &row.workflow, "-n", "20"]);
+        }
+        report
     }
 }
 
 impl Drop for SwarmBox<'_> {
-    /// Ends every workflow, then the agent: nothing of a test stays.
+    /// Tells what it knows where the test failed; then ends every workflow, then the agent: nothing of a test stays.
     fn drop(&mut self) {
         if let Some(agent) = self.agent.as_mut()
             && !agent.is_alive()
         {
             let _ = self.run();
+        }
+        if is_failing() || self.is_unwell.get() {
+            eprintln!("{}", self.report());
         }
         for row in self.rows().unwrap_or_default() {
             let _ = self.try_agent(&["kill", &row.workflow]);

@@ -1,6 +1,6 @@
 //! "Bundles" of the attacks: every forged bundle is refused alone, by its rule, while what runs goes on.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use swarm_manifests::status::State;
 use swarm_tests::{
@@ -258,25 +258,25 @@ fn every_forged_bundle_is_refused_alone_and_what_runs_goes_on() -> Result<()> {
             row.state == State::Refused && row.rule.as_deref() == Some(case.rule)
         })?;
         let reason = row.reason.unwrap_or_default();
-        ensure!(
+        assert!(
             reason.contains(case.word) && reason.contains(case.name),
             "{}: {reason}",
             case.name
         );
-        ensure!(
+        assert!(
             !reason.contains('\u{1b}') && !reason.contains('\n'),
             "{reason:?}"
         );
     }
     let status = here.agent(&["status"])?;
-    ensure!(
+    assert!(
         status.contains(&commit[..7]),
         "the trunk itself is good:\n{status}"
     );
     let after = here.until_runs("ticker", "1.0.0")?;
     assert_eq!(after.pid, before.pid, "a forged bundle touched what runs");
     nothing_odd_below(&here.path("state"))?;
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }
 
@@ -296,7 +296,7 @@ fn nothing_odd_below(state: &Path) -> Result<()> {
                 .args(["-type", "f", "-perm", "/6000"]),
         )
     })?;
-    ensure!(found.is_empty(), "{found}");
+    assert!(found.is_empty(), "{found}");
     Ok(())
 }
 
@@ -325,7 +325,7 @@ fn a_stored_file_changed_afterwards_is_noticed_before_the_next_start() -> Result
     fs::set_permissions(stored, fs::Permissions::from_mode(0o444))?;
     here.try_agent(&["restart", "ticker"])?;
     here.until_runs("ticker", "1.0.0")?;
-    ensure!(
+    assert!(
         !here.printed("ticker")?.iter().any(|line| line == "owned"),
         "changed bytes ran"
     );
@@ -334,6 +334,6 @@ fn a_stored_file_changed_afterwards_is_noticed_before_the_next_start() -> Result
         TICKER,
         "it was not stored anew"
     );
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! "Files people write" of the attacks, on the real box: an odd manifest refuses itself alone, by its rule; a full disk stops nothing.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::fs;
 use swarm_manifests::status::State;
 use swarm_tests::{Deploy, SwarmBox, World, process};
@@ -79,7 +79,7 @@ fn odd_manifests_refuse_themselves_alone_by_their_rule() -> Result<()> {
             row.state == State::Refused && row.rule.as_deref() == Some(rule)
         })?;
         let reason = row.reason.unwrap_or_default();
-        ensure!(
+        assert!(
             !reason.is_empty() && !reason.contains('\u{1b}'),
             "{name}: {reason:?}"
         );
@@ -89,7 +89,7 @@ fn odd_manifests_refuse_themselves_alone_by_their_rule() -> Result<()> {
         before.pid,
         "it touched what runs"
     );
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }
 
@@ -118,14 +118,14 @@ fn two_mebibytes_of_arguments_start_nothing_and_harm_nobody() -> Result<()> {
     let row = here.until_row("one", "not running", |row| {
         row.pid.is_none() && row.reason.is_some()
     })?;
-    ensure!(
+    assert!(
         !matches!(row.state, State::Running | State::Ready),
         "{row:?}"
     );
     here.until_row("many", "settled", |row| {
         !matches!(row.state, State::Fetching | State::Starting)
     })?;
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }
 
@@ -164,7 +164,7 @@ fn a_disk_that_is_full_blocks_what_is_new_and_stops_nothing() -> Result<()> {
         deploy.manifest("ticker", &DAEMON.replace("1.0.0", "1.1.0"))?;
         deploy.push()?;
         let ended = here.try_agent(&["sync", "--timeout", "30s"])?;
-        ensure!(
+        assert!(
             !ended.status.success(),
             "a sync that could not store succeeded"
         );
@@ -172,13 +172,13 @@ fn a_disk_that_is_full_blocks_what_is_new_and_stops_nothing() -> Result<()> {
         assert_eq!(after.pid, before.pid, "a full disk touched what runs");
         let status = here.agent(&["status"])?;
         let why = here.agent(&["why", "ticker"])?;
-        ensure!(
+        assert!(
             format!("{status}{why}").contains("S-RUN-04")
                 || format!("{status}{why}").contains("S-GIT-04"),
             "{status}\n{why}"
         );
         here.agent(&["kill", "ticker"])?;
-        ensure!(!here.log().contains("panicked"), "{}", here.log());
+        assert!(!here.log().contains("panicked"), "{}", here.log());
         Ok(())
     })();
     drop(here);

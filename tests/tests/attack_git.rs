@@ -1,6 +1,6 @@
 //! "Git" of the attacks: whatever the remote or the mirror becomes, what runs goes on, trust stays, and the way back works.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use std::{fs, os::unix::fs::PermissionsExt};
 use swarm_tests::{
     ByHand, Deploy, SwarmBox, World,
@@ -41,7 +41,7 @@ fn agent_of(supervisor: u32) -> Option<u32> {
 }
 
 fn well(here: &SwarmBox<'_>) -> Result<()> {
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }
 
@@ -89,9 +89,9 @@ fn a_branch_moved_anywhere_else_changes_nothing_and_says_so() -> Result<()> {
             fs::write(&branch, format!("{id}\n"))?;
         }
         let ended = here.try_agent(&["sync", "--timeout", "10s"])?;
-        ensure!(!ended.status.success(), "{what}: sync saw nothing wrong");
+        assert!(!ended.status.success(), "{what}: sync saw nothing wrong");
         let status = here.agent(&["status"])?;
-        ensure!(
+        assert!(
             status.contains(rule) && status.contains(word),
             "{what}, {rule}, {word}:\n{status}"
         );
@@ -191,7 +191,7 @@ fn an_agent_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<()
     })?;
     let after = here.until_runs("ticker", "1.1.0")?;
     assert_ne!(after.pid, before.pid);
-    ensure!(!process::is_alive(killed), "{killed} is still there");
+    assert!(!process::is_alive(killed), "{killed} is still there");
     well(&here)
 }
 

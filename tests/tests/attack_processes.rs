@@ -1,6 +1,6 @@
 //! "Processes" of the attacks, as published workflows on the real box: they try, it holds, the others do not notice.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use std::fs;
 use swarm_manifests::status::State;
 use swarm_tests::{Deploy, SwarmBox, World, process, until};
@@ -27,7 +27,7 @@ fn start<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<SwarmBox<'a>> {
 }
 
 fn well(here: &SwarmBox<'_>) -> Result<()> {
-    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    assert!(!here.log().contains("panicked"), "{}", here.log());
     Ok(())
 }
 
@@ -114,10 +114,10 @@ fn a_curious_workflow_gets_at_nothing_of_ours_and_of_others() -> Result<()> {
         .into_iter()
         .filter(|line| line.starts_with("HAD"))
         .collect();
-    ensure!(had.is_empty(), "the spy got at {had:?}");
-    ensure!(here.supervisor().is_alive());
+    assert!(had.is_empty(), "the spy got at {had:?}");
+    assert!(here.supervisor().is_alive());
     assert_eq!(here.until_runs("victim", "1.0.0")?.pid, victim.pid);
-    ensure!(
+    assert!(
         here.row("spy")?.is_some(),
         "the control socket still answers"
     );
@@ -172,13 +172,13 @@ fn bombs_floods_and_loops_are_held_and_nothing_is_left_of_them() -> Result<()> {
             .arg(here.path("state")),
     )?;
     let megabytes: u64 = log.split_whitespace().next().unwrap_or_default().parse()?;
-    ensure!(megabytes < 200, "the flood wrote {megabytes} MB");
+    assert!(megabytes < 200, "the flood wrote {megabytes} MB");
     for name in ["flood", "bomb", "runaway", "flash"] {
         here.agent(&["kill", name])?;
     }
     let left =
         process::output(std::process::Command::new("pgrep").args(["-f", "swarm-runaway 424[23]"]))?;
-    ensure!(
+    assert!(
         left.stdout.is_empty(),
         "left: {}",
         String::from_utf8_lossy(&left.stdout)
@@ -192,7 +192,7 @@ fn bombs_floods_and_loops_are_held_and_nothing_is_left_of_them() -> Result<()> {
         (here.printed("ticker").ok()?.len() >= seen + 10).then_some(())
     })?;
     let spent = ticks(supervisor) - begun;
-    ensure!(spent < 100, "the supervisor spent {spent} ticks on nothing");
+    assert!(spent < 100, "the supervisor spent {spent} ticks on nothing");
     well(&here)
 }
 
@@ -205,7 +205,7 @@ fn what_exits_at_once_for_ever_is_restarted_ever_more_slowly() -> Result<()> {
     let row = here.until_row("flash", "waiting", |row| {
         row.state == State::Backoff && row.restarts >= 4
     })?;
-    ensure!(
+    assert!(
         row.reason.is_some_and(|reason| reason.contains("exit")),
         "no reason"
     );
@@ -228,7 +228,7 @@ fn a_foreign_process_of_the_same_name_is_never_touched() -> Result<()> {
     here.agent(&["start", "namesake"])?;
     here.until_runs("namesake", "1.0.0")?;
     here.agent(&["kill", "namesake"])?;
-    ensure!(foreign.is_alive(), "a foreign process was ended");
+    assert!(foreign.is_alive(), "a foreign process was ended");
     foreign.kill();
     well(&here)
 }

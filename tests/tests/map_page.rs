@@ -1,6 +1,6 @@
 //! The page of the map as a browser makes it, with and without JavaScript; and a map by https that a box knows by its authority.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
 use swarm_manifests::status::State;
@@ -68,8 +68,8 @@ fn a_browser_shows_what_runs_and_what_was_refused_with_and_without_javascript() 
         "<p>off<script>document.querySelector('p').textContent = 'on'</script>",
     )?;
     let trial = format!("file://{}", trial.display());
-    ensure!(seen(&world, &trial, Scripts::Off)?.contains(">off<"));
-    ensure!(seen(&world, &trial, Scripts::On)?.contains(">on<"));
+    assert!(seen(&world, &trial, Scripts::Off)?.contains(">off<"));
+    assert!(seen(&world, &trial, Scripts::On)?.contains(">on<"));
     here.until_runs("ticker", "1.0.0")?;
     let refused = here.until_state("absent", State::Refused)?;
     let rule = refused.rule.context("a refusal has a rule")?;
@@ -81,14 +81,14 @@ fn a_browser_shows_what_runs_and_what_was_refused_with_and_without_javascript() 
     for scripts in [Scripts::Off, Scripts::On] {
         let all = seen(&world, &map.url(), scripts)?;
         for wanted in ["ticker", "absent", "online", "box-1", "alice", &rule] {
-            ensure!(
+            assert!(
                 all.contains(wanted),
                 "no {wanted}, scripts {scripts:?}:\n{all}"
             );
         }
         let one = seen(&world, &format!("{}/?box=box-1", map.url()), scripts)?;
         for wanted in ["ticker", "absent", ">running<", ">refused<", "alice", &rule] {
-            ensure!(
+            assert!(
                 one.contains(wanted),
                 "no {wanted}, scripts {scripts:?}:\n{one}"
             );
@@ -182,14 +182,14 @@ fn a_box_reports_over_https_only_to_a_map_that_its_authority_vouches_for() -> Re
             serde_json::from_str(&stranger.agent(&["status", "--json"]).ok()?).ok()?;
         status["map"]["failure"].as_str().map(str::to_string)
     })?;
-    ensure!(failure.contains("certificate"), "{failure}");
+    assert!(failure.contains("certificate"), "{failure}");
     let told = stranger.agent(&["status"])?;
-    ensure!(told.contains("certificate"), "{told}");
+    assert!(told.contains("certificate"), "{told}");
     let boxes: Value = serde_json::from_str(&get("/v1/boxes")?)?;
     let known = boxes["items"].as_array().context("items")?;
     let stranger = known.iter().find(|one| one["box"] == "stranger");
     let stranger = stranger.context("the token makes it known")?;
-    ensure!(stranger["last_seen"].is_null(), "{stranger}");
+    assert!(stranger["last_seen"].is_null(), "{stranger}");
     assert_eq!(stranger["state"], "pending");
     Ok(())
 }
