@@ -11,6 +11,7 @@ pub mod process;
 pub mod reserve;
 pub mod server;
 pub mod swarm_box;
+pub mod ticker;
 pub mod world;
 
 pub use by_hand::ByHand;
@@ -19,4 +20,5 @@ pub use map::Map;
 pub use process::{Running, until};
 pub use server::{GitOverHttp, GitOverSsh};
 pub use swarm_box::SwarmBox;
+pub use ticker::{TICKER, daemon, everywhere};
 pub use world::World;

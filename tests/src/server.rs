@@ -9,6 +9,8 @@ use std::{
     fs,
     net::TcpStream,
     path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// `git http-backend` behind nginx and fcgiwrap; pushes are allowed. Serves `git/` of the world.
@@ -18,6 +20,7 @@ pub struct GitOverHttp {
     fcgiwrap: Running,
     port: u16,
     access_log: PathBuf,
+    marks: AtomicU32,
     /// Over https: what a client has to trust.
     pub ca: Option<PathBuf>,
 }
@@ -82,6 +85,7 @@ impl GitOverHttp {
             fcgiwrap,
             port,
             access_log: folder.join("access.log"),
+            marks: AtomicU32::new(0),
             ca,
         })
     }
@@ -94,25 +98,46 @@ impl GitOverHttp {
         }
     }
 
-    /// Each request that asked git for something, in order: the bytes of request and answer, by nginx's own count.
+    /// Each request that asked git for something, in order, as far as nginx has recorded it: the bytes of request and answer.
     pub fn requests(&self) -> Vec<u64> {
-        let text = fs::read_to_string(&self.access_log).unwrap_or_default();
         let bytes = |line: &str| {
             let mut words = line.split(' ');
             Some(words.next()?.parse::<u64>().ok()? + words.next()?.parse::<u64>().ok()?)
         };
-        text.lines()
-            .filter(|line| line.contains(" POST "))
-            .filter_map(bytes)
-            .collect()
+        let record = self.record();
+        let asked = record.lines().filter(|line| line.contains(" POST "));
+        asked.filter_map(bytes).collect()
+    }
+
+    /// How many of those have been answered.
+    pub fn answered(&self) -> Result<usize> {
+        self.settle()?;
+        Ok(self.requests().len())
     }
 
     /// Bytes sent to clients so far, by nginx's own count.
-    pub fn bytes_sent(&self) -> u64 {
-        let text = fs::read_to_string(&self.access_log).unwrap_or_default();
-        text.lines()
+    pub fn bytes_sent(&self) -> Result<u64> {
+        self.settle()?;
+        let record = self.record();
+        let real = record.lines().filter(|line| !line.contains(" /mark-"));
+        Ok(real
             .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok())
-            .sum()
+            .sum())
+    }
+
+    fn record(&self) -> String {
+        fs::read_to_string(&self.access_log).unwrap_or_default()
+    }
+
+    /// nginx writes a line after the client has its answer: one more request is made, and waited for in the record. Its one worker has
+    /// then written all that came before.
+    fn settle(&self) -> Result<()> {
+        let mark = format!("mark-{}", self.marks.fetch_add(1, Ordering::Relaxed));
+        let url = self.url(&mark);
+        run(Command::new("curl").args(["-sk", "--max-time", "60", "-o", "/dev/null", &url]))?;
+        until("nginx writing its record", || {
+            self.record().contains(&format!(" /{mark} ")).then_some(())
+        })
     }
 }
 
@@ -148,6 +173,7 @@ http {{
     keepalive_timeout 300s;
     server {{
         {listen}
+        location /mark- {{ return 204; }}
         location / {{
             fastcgi_pass unix:{socket};
             fastcgi_param SCRIPT_FILENAME {backend};

@@ -118,6 +118,15 @@ impl<'a> SwarmBox<'a> {
         fs::read_to_string(self.world.path("logs").join(&self.name)).unwrap_or_default()
     }
 
+    /// None of its processes panicked so far.
+    ///
+    /// # Panics
+    /// Where one did.
+    pub fn assert_no_panic(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.world.agent();
         command

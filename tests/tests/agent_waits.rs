@@ -3,10 +3,7 @@
 use anyhow::Result;
 use std::fs;
 use swarm_manifests::status::State;
-use swarm_tests::{Deploy, SwarmBox, World};
-
-const TICKER: &str = "echo begun $SWARM_VERSION; while :; do echo tick; sleep 0.2; done\n";
-const DAEMON: &str = "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
+use swarm_tests::{Deploy, SwarmBox, TICKER, World, daemon};
 
 #[test]
 fn a_manifest_that_needs_two_people_waits_and_says_for_whom() -> Result<()> {
@@ -22,11 +19,9 @@ fn a_manifest_that_needs_two_people_waits_and_says_for_whom() -> Result<()> {
     let policy = format!("{policy}\n[people.bob]\nkeys = [\"{}\"]\n", bob.trim());
     deploy.write("policy.toml", policy)?;
     deploy.git(&["commit", "-q", "-S", "-am", "two stand behind it"])?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", DAEMON)?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
-    let remote = deploy.remote().display().to_string();
-    let here = SwarmBox::start(&world, "box-1", &deploy, &remote)?;
+    let here = SwarmBox::by_path(&world, &deploy)?;
     let row = here.until_state("ticker", State::Waiting)?;
     let reason = row.reason.unwrap_or_default();
     assert!(reason.contains("bob"), "it does not say for whom: {reason}");
@@ -48,7 +43,7 @@ fn sync_returns_when_the_install_has_ended() -> Result<()> {
         &[("main.sh", TICKER)],
     )?;
     deploy.pack(&["publish", &folder])?;
-    deploy.manifest("slow", DAEMON)?;
+    deploy.manifest("slow", &daemon("1.0.0"))?;
     deploy.push()?;
     here.agent(&["sync"])?;
     let row = here.row("slow")?.expect("sync has waited for it");

@@ -4,13 +4,11 @@ use anyhow::Result;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use swarm_manifests::status::State;
 use swarm_tests::{
-    ByHand, Deploy, SwarmBox, World,
+    ByHand, Deploy, SwarmBox, TICKER, World,
     by_hand::{File, Line},
-    process,
+    daemon, process,
 };
 
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-const DAEMON: &str = "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
 const MAIN: &[u8] = b"echo owned; sleep 1000\n";
 
 /// A forged bundle: what it is called, the rule that refuses it, a word of the reason, files and lock lines beside main.sh and bundle.toml.
@@ -71,15 +69,9 @@ fn every_forged_bundle_is_refused_alone_and_what_runs_goes_on() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let hand = ByHand::new(&world, &deploy);
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", DAEMON)?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
-    let here = SwarmBox::start(
-        &world,
-        "box-1",
-        &deploy,
-        &deploy.remote().display().to_string(),
-    )?;
+    let here = SwarmBox::by_path(&world, &deploy)?;
     let before = here.until_runs("ticker", "1.0.0")?;
     let long = vec![b'n'; 300];
     let big = vec![b'x'; 3 << 20];
@@ -239,7 +231,7 @@ fn every_forged_bundle_is_refused_alone_and_what_runs_goes_on() -> Result<()> {
         ),
     ];
     for case in &cases {
-        deploy.write(&format!("manifests/{}.toml", case.name), DAEMON)?;
+        deploy.write(&format!("manifests/{}.toml", case.name), daemon("1.0.0"))?;
     }
     deploy.git(&["add", "manifests"])?;
     deploy.git(&["commit", "-q", "-S", "-m", "manifests"])?;
@@ -276,7 +268,7 @@ fn every_forged_bundle_is_refused_alone_and_what_runs_goes_on() -> Result<()> {
     let after = here.until_runs("ticker", "1.0.0")?;
     assert_eq!(after.pid, before.pid, "a forged bundle touched what runs");
     nothing_odd_below(&here.path("state"))?;
-    assert!(!here.log().contains("panicked"), "{}", here.log());
+    here.assert_no_panic();
     Ok(())
 }
 
@@ -304,15 +296,9 @@ fn nothing_odd_below(state: &Path) -> Result<()> {
 fn a_stored_file_changed_afterwards_is_noticed_before_the_next_start() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", DAEMON)?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
-    let here = SwarmBox::start(
-        &world,
-        "box-1",
-        &deploy,
-        &deploy.remote().display().to_string(),
-    )?;
+    let here = SwarmBox::by_path(&world, &deploy)?;
     here.until_runs("ticker", "1.0.0")?;
     let store = process::run(
         std::process::Command::new("find")
@@ -334,6 +320,6 @@ fn a_stored_file_changed_afterwards_is_noticed_before_the_next_start() -> Result
         TICKER,
         "it was not stored anew"
     );
-    assert!(!here.log().contains("panicked"), "{}", here.log());
+    here.assert_no_panic();
     Ok(())
 }

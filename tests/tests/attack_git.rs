@@ -3,31 +3,10 @@
 use anyhow::Result;
 use std::{fs, os::unix::fs::PermissionsExt};
 use swarm_tests::{
-    ByHand, Deploy, SwarmBox, World,
+    ByHand, Deploy, SwarmBox, TICKER, World, daemon,
     process::{self, feed, run, signal},
     until,
 };
-
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-
-fn daemon(version: &str) -> String {
-    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
-
-/// A box that runs `ticker` 1.0.0.
-fn ticking<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<SwarmBox<'a>> {
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("1.0.0"))?;
-    deploy.push()?;
-    let here = SwarmBox::start(
-        world,
-        "box-1",
-        deploy,
-        &deploy.remote().display().to_string(),
-    )?;
-    here.until_runs("ticker", "1.0.0")?;
-    Ok(here)
-}
 
 /// The agent below a supervisor: the child that runs the same program.
 fn agent_of(supervisor: u32) -> Option<u32> {
@@ -40,17 +19,11 @@ fn agent_of(supervisor: u32) -> Option<u32> {
     children.find(|pid| program(*pid).is_some() && program(*pid) == program(supervisor))
 }
 
-fn well(here: &SwarmBox<'_>) -> Result<()> {
-    assert!(!here.log().contains("panicked"), "{}", here.log());
-    Ok(())
-}
-
 #[test]
 fn a_branch_moved_anywhere_else_changes_nothing_and_says_so() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let here = ticking(&world, &deploy)?;
-    let before = here.until_runs("ticker", "1.0.0")?;
+    let (here, before) = SwarmBox::ticking(&world, &deploy)?;
     here.agent(&["sync"])?;
     let trust = fs::read(here.path("state/agent/trust.json"))?;
     let good = deploy.head()?;
@@ -88,7 +61,7 @@ fn a_branch_moved_anywhere_else_changes_nothing_and_says_so() -> Result<()> {
         } else {
             fs::write(&branch, format!("{id}\n"))?;
         }
-        let ended = here.try_agent(&["sync", "--timeout", "10s"])?;
+        let ended = here.try_agent(&["sync"])?;
         assert!(!ended.status.success(), "{what}: sync saw nothing wrong");
         let status = here.agent(&["status"])?;
         assert!(
@@ -105,14 +78,15 @@ fn a_branch_moved_anywhere_else_changes_nothing_and_says_so() -> Result<()> {
     }
     fs::write(&branch, format!("{good}\n"))?;
     here.agent(&["sync"])?;
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }
 
 #[test]
 fn files_larger_than_the_filter_lets_through_are_fetched_and_judged() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let here = ticking(&world, &deploy)?;
+    let (here, _) = SwarmBox::ticking(&world, &deploy)?;
     let filler = |seed: usize| {
         let line = |at: usize| format!("# {:x}\n", (at + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         (0..6000).map(line).collect::<String>()
@@ -131,16 +105,16 @@ fn files_larger_than_the_filter_lets_through_are_fetched_and_judged() -> Result<
     deploy.git(&["commit", "-q", "-S", "-m", "a large roster entry"])?;
     deploy.push()?;
     here.until_runs("ticker", "1.1.0")?;
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }
 
 #[test]
 fn an_indexer_taken_over_that_writes_half_a_history_stops_nobody() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let here = ticking(&world, &deploy)?;
-    deploy.publish_sh("ticker", "1.1.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("1.1.0"))?;
+    let (here, _) = SwarmBox::ticking(&world, &deploy)?;
+    deploy.daemon("ticker", "1.1.0", TICKER)?;
     // The new head is in the mirror before anybody asked for it: without its tree, without its parent.
     let name = world.path("git/half");
     let mut pack = deploy.git_command();
@@ -162,15 +136,15 @@ fn an_indexer_taken_over_that_writes_half_a_history_stops_nobody() -> Result<()>
     )?;
     deploy.push()?;
     here.until_runs("ticker", "1.1.0")?;
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }
 
 #[test]
 fn an_agent_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let here = ticking(&world, &deploy)?;
-    let before = here.until_runs("ticker", "1.0.0")?;
+    let (here, before) = SwarmBox::ticking(&world, &deploy)?;
     let noise = run(world.command("openssl").args(["rand", "-hex", "12000000"]))?;
     let folder = deploy.source(
         "ticker",
@@ -192,14 +166,15 @@ fn an_agent_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<()
     let after = here.until_runs("ticker", "1.1.0")?;
     assert_ne!(after.pid, before.pid);
     assert!(!process::is_alive(killed), "{killed} is still there");
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }
 
 #[test]
 fn a_commit_dated_ten_years_back_or_ahead_is_judged_by_its_place() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let here = ticking(&world, &deploy)?;
+    let (here, _) = SwarmBox::ticking(&world, &deploy)?;
     for (version, date) in [
         ("1.1.0", "2011-01-01T00:00:00Z"),
         ("1.2.0", "2038-01-01T00:00:00Z"),
@@ -214,7 +189,8 @@ fn a_commit_dated_ten_years_back_or_ahead_is_judged_by_its_place() -> Result<()>
         deploy.push()?;
         here.until_runs("ticker", version)?;
     }
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }
 
 #[test]
@@ -222,8 +198,7 @@ fn a_tree_with_a_million_entries_is_refused_and_the_box_goes_on() -> Result<()> 
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let hand = ByHand::new(&world, &deploy);
-    let here = ticking(&world, &deploy)?;
-    let before = here.until_runs("ticker", "1.0.0")?;
+    let (here, before) = SwarmBox::ticking(&world, &deploy)?;
     deploy.write("manifests/huge.toml", daemon("1.0.0"))?;
     deploy.git(&["add", "manifests"])?;
     deploy.git(&["commit", "-q", "-S", "-m", "huge"])?;
@@ -255,5 +230,6 @@ fn a_tree_with_a_million_entries_is_refused_and_the_box_goes_on() -> Result<()> 
         before.pid,
         "{status}"
     );
-    well(&here)
+    here.assert_no_panic();
+    Ok(())
 }

@@ -25,7 +25,7 @@ fn signed(secret: &str, body: &str) -> Result<String> {
 /// The status of one raw request.
 fn status(port: u16, head: &str, body: &[u8]) -> Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let request =
         format!("POST /hooks/github HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n");
     stream.write_all(request.as_bytes())?;
@@ -65,6 +65,11 @@ fn hooked<'a>(
     let mut here = SwarmBox::new(world, "box-1", deploy, url, "poll = \"1h\"\n", &tail)?;
     here.run()?;
     here.agent(&["sync"])?;
+    if secret.is_some_and(|secret| !secret.trim().is_empty()) {
+        until("the webhook's port", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        })?;
+    }
     Ok((here, port))
 }
 
@@ -74,7 +79,7 @@ fn what_is_not_signed_exactly_is_turned_away_and_looks_nowhere() -> Result<()> {
     let deploy = Deploy::new(&world)?;
     let server = GitOverHttp::start(&world)?;
     let (here, port) = hooked(&world, &deploy, &server.url("deploy.git"), Some(SECRET))?;
-    let before = server.requests().len();
+    let before = server.answered()?;
     let good = signed(SECRET, BODY)?;
     for (what, head, body, wanted) in [
         ("no signature", String::new(), BODY, 401),
@@ -122,11 +127,7 @@ fn what_is_not_signed_exactly_is_turned_away_and_looks_nowhere() -> Result<()> {
         chunks.as_bytes(),
     )?;
     assert_eq!(endless, 413, "chunks without an end");
-    assert_eq!(
-        server.requests().len(),
-        before,
-        "a forged delivery made it look"
-    );
+    assert_eq!(server.answered()?, before, "a forged delivery made it look");
     // What is signed counts, whatever stands in it.
     for body in [
         BODY,
@@ -141,29 +142,9 @@ fn what_is_not_signed_exactly_is_turned_away_and_looks_nowhere() -> Result<()> {
         );
     }
     until("a look", || {
-        (server.requests().len() > before).then_some(())
+        (server.answered().ok()? > before).then_some(())
     })?;
-    assert!(!here.log().contains("panicked"), "{}", here.log());
-    Ok(())
-}
-
-#[test]
-fn the_same_delivery_a_thousand_times_is_a_handful_of_looks() -> Result<()> {
-    let world = World::new()?;
-    let deploy = Deploy::new(&world)?;
-    let server = GitOverHttp::start(&world)?;
-    let (here, port) = hooked(&world, &deploy, &server.url("deploy.git"), Some(SECRET))?;
-    let before = server.requests().len();
-    let good = header(&signed(SECRET, BODY)?);
-    for _ in 0..1000 {
-        assert_eq!(post(port, &good, BODY)?, 200);
-    }
-    here.agent(&["sync"])?;
-    let looks = server.requests().len() - before;
-    assert!(
-        (1..=40).contains(&looks),
-        "a thousand deliveries made {looks} requests"
-    );
+    here.assert_no_panic();
     Ok(())
 }
 

@@ -2,18 +2,12 @@
 
 use anyhow::Result;
 use std::process::Stdio;
-use swarm_tests::{Deploy, SwarmBox, World};
+use swarm_tests::{Deploy, SwarmBox, World, daemon, everywhere};
 
-const EVERYWHERE: &str = "[on]\nall = true\n\n[run]\nmode = \"daemon\"\n";
 const LOOP: &str = "while :; do sleep 1; done\n";
 
 fn started<'a>(world: &'a World, deploy: &Deploy<'a>) -> Result<SwarmBox<'a>> {
-    SwarmBox::start(
-        world,
-        "box-1",
-        deploy,
-        &deploy.remote().display().to_string(),
-    )
+    SwarmBox::by_path(world, deploy)
 }
 
 #[test]
@@ -21,7 +15,7 @@ fn sync_says_once_what_was_refused_and_why() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     deploy.publish_sh("lp", "1.0.0", LOOP)?;
-    let good = format!("version = \"1.0.0\"\n\n{EVERYWHERE}instances = 3\n");
+    let good = everywhere("1.0.0", "mode = \"daemon\"\ninstances = 3");
     deploy.manifest("lp", &good)?;
     deploy.push()?;
     let here = started(&world, &deploy)?;
@@ -50,8 +44,7 @@ fn sync_says_once_what_was_refused_and_why() -> Result<()> {
 fn history_knows_who_never_was_and_verifies_in_json() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    deploy.publish_sh("lp", "1.0.0", LOOP)?;
-    deploy.manifest("lp", &format!("version = \"1.0.0\"\n\n{EVERYWHERE}"))?;
+    deploy.daemon("lp", "1.0.0", LOOP)?;
     deploy.push()?;
     let here = started(&world, &deploy)?;
     here.until_runs("lp", "1.0.0")?;
@@ -73,13 +66,13 @@ fn a_repository_below_a_closed_folder_is_missed_when_it_goes_and_found_when_it_i
     fs::set_permissions(world.path("."), fs::Permissions::from_mode(0o700))?;
     let deploy = Deploy::new(&world)?;
     deploy.publish_sh("lp", "1.0.0", LOOP)?;
-    let manifest = format!("version = \"1.0.0\"\n\n{EVERYWHERE}");
+    let manifest = daemon("1.0.0");
     deploy.manifest("lp", &manifest)?;
     deploy.push()?;
     let here = started(&world, &deploy)?;
     let before = here.until_runs("lp", "1.0.0")?;
     fs::rename(deploy.remote(), world.path("git/away.git"))?;
-    let exit = here.try_agent(&["sync", "--timeout", "5s"])?.status.code();
+    let exit = here.try_agent(&["sync"])?.status.code();
     assert_eq!(exit, Some(5));
     assert_eq!(here.until_runs("lp", "1.0.0")?.pid, before.pid);
     fs::rename(world.path("git/away.git"), deploy.remote())?;
