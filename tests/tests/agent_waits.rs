@@ -70,7 +70,7 @@ fn sync_tells_of_an_install_that_fails() -> Result<()> {
         &[("main.sh", TICKER)],
     )?;
     deploy.pack(&["publish", &folder])?;
-    deploy.manifest("broken", DAEMON)?;
+    deploy.manifest("broken", &daemon("1.0.0"))?;
     deploy.push()?;
     let output = here.try_agent(&["sync"])?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
