@@ -21,6 +21,7 @@ use swarm_repository::{
     bundle::{Looked, VerifiedBundle},
     commit::Commit,
     objects::{ObjectError, Objects},
+    revoked::Void,
     trusted::Trusted,
     verifier::Verifier,
 };
@@ -35,6 +36,7 @@ pub struct Shelf<'a> {
     pub verifier: &'a mut Verifier,
     pub trusted: &'a Trusted,
     pub policy: &'a Policy,
+    pub void: &'a Void,
     pub store: &'a Store,
 }
 
@@ -236,6 +238,9 @@ fn stored(shelf: &Shelf<'_>, (name, version): &BundleKey) -> Option<Cleared> {
         .bundles
         .get(format!("{name}/{version}").as_str())?;
     let digest = brought.digest?;
+    if shelf.void.strikes(None, Some(digest)).is_some() {
+        return None;
+    }
     let text = shelf.store.lock(digest)?;
     let lock = Lock::parse(&text)
         .ok()

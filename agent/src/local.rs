@@ -33,7 +33,8 @@ use swarm_manifests::{
     rules,
 };
 use swarm_repository::{
-    snapshot::{Found, Snapshot},
+    revoked::Void,
+    snapshot::{Backing, Found, Snapshot},
     trusted::Brought,
 };
 use swarm_wire::pace::Outcome;
@@ -166,6 +167,8 @@ impl Local {
             policy: Arc::new(anything_goes()),
             workflows,
             roster: Arc::default(),
+            secrets: BTreeMap::new(),
+            void: Void::default(),
             problems,
         }
     }
@@ -293,6 +296,8 @@ fn found(workflow: Name, path: &str, text: &[u8]) -> Found {
         workflow,
         brought: Arc::new(brought),
         manifest: manifest.map(Arc::new).ok_or(problems),
+        backing: Backing::default(),
+        instead_of: None,
     }
 }
 

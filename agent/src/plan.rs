@@ -17,6 +17,8 @@ pub struct Have {
     pub successor: Option<Digest>,
     /// Who put it there.
     pub origin: Option<Origin>,
+    /// The bundle of what runs.
+    pub digest: Option<Digest>,
     /// What this agent itself put last, since it was started.
     pub put: Option<Box<RunSpec>>,
     /// Whether a process of it exists or is about to.
@@ -44,6 +46,10 @@ impl Have {
             revision: actual.revision,
             successor: actual.successor,
             origin: actual.origin.clone(),
+            digest: actual
+                .rows
+                .iter()
+                .find_map(|row| row.digest.as_ref()?.parse().ok()),
             put: put.map(|spec| Box::new(spec.clone())),
             is_live: actual.rows.iter().any(|row| live(row.state)),
         }
@@ -52,6 +58,28 @@ impl Have {
     /// Whether the supervisor was told of anything under this name; one that only stands in `next` was not.
     fn is_there(&self) -> bool {
         self.revision.is_some() || self.successor.is_some() || self.put.is_some()
+    }
+
+    /// Why what is there must not go on running, whatever else the trunk wants: a revoked key brought it.
+    fn void(&self, resolved: &Resolved) -> Option<String> {
+        if !self.is_there() || resolved.void.is_empty() {
+            return None;
+        }
+        let origins = [
+            self.origin.as_ref(),
+            self.put.as_ref().map(|put| &put.origin),
+        ];
+        let brought = origins
+            .into_iter()
+            .flatten()
+            .map(|origin| Some((origin.key.as_deref()?, origin.position?)));
+        let digests = [self.digest, self.put.as_ref().map(|put| put.digest)];
+        let by_manifest = brought.filter_map(|brought| resolved.void.strikes(brought, None));
+        let by_bundle = digests
+            .into_iter()
+            .filter_map(|digest| resolved.void.strikes(None, digest));
+        let why = by_manifest.chain(by_bundle).next()?;
+        Some(format!("{} [{}]", why.reason, why.rule.id))
     }
 
     fn is_already(&self, spec: &RunSpec) -> bool {
@@ -112,10 +140,14 @@ pub struct Plan {
 pub fn plan(resolved: &Resolved, have: &BTreeMap<Name, Have>, allowed: u32) -> Plan {
     let mut elsewhere = Vec::new();
     let mut deleted = Vec::new();
-    for (workflow, _) in have
+    let void: BTreeMap<&Name, String> = have
         .iter()
-        .filter(|(workflow, have)| have.is_there() && !resolved.wanted.contains_key(*workflow))
-    {
+        .filter_map(|(workflow, have)| Some((workflow, have.void(resolved)?)))
+        .collect();
+    let leaving = have.iter().filter(|(workflow, have)| {
+        have.is_there() && !resolved.wanted.contains_key(*workflow) && !void.contains_key(*workflow)
+    });
+    for (workflow, _) in leaving {
         match resolved.elsewhere.get(workflow) {
             Some(reason) => elsewhere.push((
                 workflow,
@@ -129,6 +161,8 @@ pub fn plan(resolved: &Resolved, have: &BTreeMap<Name, Have>, allowed: u32) -> P
         deleted.clear();
     }
     elsewhere.extend(deleted);
+    // What a revoked key brought goes at once, and first: what takes its place must not fall back to it.
+    elsewhere.extend(void.iter().map(|(workflow, why)| (*workflow, why.clone())));
     elsewhere.sort();
     let removals = elsewhere
         .into_iter()
@@ -140,6 +174,7 @@ pub fn plan(resolved: &Resolved, have: &BTreeMap<Name, Have>, allowed: u32) -> P
         .wanted
         .iter()
         .filter_map(|(workflow, wanted)| match wanted {
+            Wanted::Run(_) if void.contains_key(workflow) => None,
             Wanted::Run(spec) if !have.get(workflow).is_some_and(|have| have.is_already(spec)) => {
                 Some(Action::Put(spec.clone()))
             }

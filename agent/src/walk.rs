@@ -253,6 +253,7 @@ impl Walk {
             verifier: &mut self.verifier,
             trusted,
             policy: &snapshot.policy,
+            void: &snapshot.void,
             store: &self.store,
         };
         let (here, out) = (&self.here, &self.out);
@@ -288,6 +289,7 @@ impl Walk {
             verifier: &mut self.verifier,
             trusted,
             policy: &snapshot.policy,
+            void: &snapshot.void,
             store: &self.store,
         };
         let (offers, _) = bundles::survey(&mut stock, &resolve::needed(&snapshot, &self.here));

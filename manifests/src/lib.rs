@@ -3,6 +3,7 @@
 //! Text comes in, values go out, and with them every problem that was found. Pure: no clock, no file,
 //! no socket, no git; what needs the time takes it as an argument.
 
+pub mod approval;
 pub mod bundle;
 pub mod characters;
 pub mod compare;

@@ -4,6 +4,7 @@ use crate::{
     bundle::{Limits, Network},
     id::Oid,
     name::{Name, Pattern},
+    signature::Touch,
 };
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
@@ -14,12 +15,16 @@ use std::{
 
 mod change;
 mod read;
+mod revocation;
 mod rights;
+mod signed;
 
-pub use change::check_change;
+pub use change::{Approval, FOLDER, Proposal, Stand, check_change};
 pub(crate) use read::{CEILING, ceiling};
 pub use read::{SHAPE, read};
+pub use revocation::Revocations;
 pub use rights::{Need, Side, need};
+pub use signed::{NotSigned, SignedBy};
 
 /// The namespace of an approval of a policy.
 pub const NAMESPACE: &str = "swarm-policy@v1";
@@ -44,6 +49,8 @@ pub struct Policy {
 pub struct Person {
     pub keys: Vec<PublicKey>,
     pub admin: bool,
+    /// Whether signatures of security keys need a touch.
+    pub touch: Touch,
 }
 
 /// `[[grant]]`; teams are resolved into people.
@@ -114,10 +121,13 @@ impl Right {
 impl Policy {
     /// The one person whose key this is.
     pub fn person_of(&self, key: &PublicKey) -> Option<&Name> {
+        self.owner_of(key).map(|(name, _)| name)
+    }
+
+    fn owner_of(&self, key: &PublicKey) -> Option<(&Name, &Person)> {
         self.people
             .iter()
             .find(|(_, person)| person.keys.iter().any(|k| k.key_data() == key.key_data()))
-            .map(|(name, _)| name)
     }
 
     /// Whether the person is an admin.

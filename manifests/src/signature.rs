@@ -33,6 +33,15 @@ pub enum SignatureError {
     Mismatch,
 }
 
+/// Whether a security key's signature counts only where somebody touched the key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Touch {
+    #[default]
+    Required,
+    Optional,
+}
+
 /// The largest armoured signature that is read, in bytes.
 pub const MAX_ARMOUR: usize = 64 << 10;
 
@@ -58,9 +67,6 @@ impl Signature {
                 "its key has another spelling than the one there is",
             ));
         }
-        if is_security_key(inner.public_key()) {
-            check_touch(inner.signature_bytes())?;
-        }
         Ok(Self { inner })
     }
 
@@ -74,8 +80,21 @@ impl Signature {
         self.key().fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// Whether it is a signature over exactly these bytes in exactly this namespace.
+    /// Whether it is a signature over exactly these bytes in exactly this namespace, of a security key by somebody's touch.
     pub fn verify(&self, namespace: &str, message: &[u8]) -> Result<(), SignatureError> {
+        self.verify_with(namespace, message, Touch::Required)
+    }
+
+    /// The same, where the policy says whether a touch is needed.
+    pub fn verify_with(
+        &self,
+        namespace: &str,
+        message: &[u8],
+        touch: Touch,
+    ) -> Result<(), SignatureError> {
+        if touch == Touch::Required && is_security_key(self.inner.public_key()) {
+            check_touch(self.inner.signature_bytes())?;
+        }
         let found = self.inner.namespace();
         if found != namespace {
             return Err(SignatureError::Namespace {

@@ -6,7 +6,10 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
-use swarm_manifests::signature::{self, Signature, SignatureError};
+use swarm_manifests::{
+    policy,
+    signature::{self, Signature, SignatureError},
+};
 use tempfile::TempDir;
 
 const NAMESPACE: &str = "swarm-bundle@v1";
@@ -382,10 +385,36 @@ mod security_key {
     fn a_touched_security_key_is_taken_and_an_untouched_one_is_not() {
         let touched = Signature::parse(armour(1).as_bytes()).expect("a signature");
         assert_eq!(touched.verify(NAMESPACE, MESSAGE), Ok(()));
+        let untouched = Signature::parse(armour(0).as_bytes()).expect("a signature");
         assert_eq!(
-            Signature::parse(armour(0).as_bytes()).expect_err("no touch"),
-            SignatureError::Touch
+            untouched.verify(NAMESPACE, MESSAGE),
+            Err(SignatureError::Touch)
         );
+    }
+
+    #[test]
+    fn an_untouched_one_is_taken_of_a_person_whom_the_policy_trusts_without_touch() {
+        let untouched = Signature::parse(armour(0).as_bytes()).expect("a signature");
+        let key = untouched.key().to_openssh().expect("a line");
+        for (touch, wanted) in [
+            ("touch = false", true),
+            ("touch = true", false),
+            ("", false),
+        ] {
+            let text = format!(
+                "format = 1\nrepository = \"0123456789abcdef\"\nversion = 1\n[people.bot]\nkeys = [{key:?}]\nadmin = true\n{touch}\n"
+            );
+            let (policy, problems) = policy::read("policy.toml", text.as_bytes());
+            let policy = policy.unwrap_or_else(|| panic!("{problems:?}"));
+            let signed = policy.signed_by(&untouched, NAMESPACE, MESSAGE);
+            assert_eq!(signed.is_ok(), wanted, "{touch:?}: {signed:?}");
+            assert!(
+                policy
+                    .signed_by(&untouched, NAMESPACE, b"other bytes")
+                    .is_err(),
+                "{touch:?}"
+            );
+        }
     }
 }
 

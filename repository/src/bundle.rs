@@ -7,9 +7,10 @@ mod contents;
 mod links;
 
 use crate::{
+    news::MAX_LOCK,
     objects::{ObjectError, Objects},
+    revoked,
     tree::Mode,
-    trunk::MAX_LOCK,
     trusted::{BroughtBundle, Trusted},
     verifier::Verifier,
 };
@@ -20,7 +21,7 @@ use swarm_manifests::{
     id::Oid,
     lock::{self, Lock},
     name::Name,
-    policy::Policy,
+    policy::{NotSigned, Policy, SignedBy},
     problem::Refusal,
     rules::bundle as rules,
     signature::{MAX_ARMOUR, Signature},
@@ -131,7 +132,8 @@ impl Verifier {
         name: &Name,
         version: &str,
     ) -> Result<(VerifiedBundle, Vec<Oid>), Stop> {
-        let head = self.at(objects, trusted.head)??;
+        let place = self.place(objects, trusted)??;
+        let head = &place.at;
         let folder = folder(objects, head.tree, &["bundles", name.as_str(), version])?;
         let folder = folder.ok_or_else(|| {
             Refusal::new(
@@ -145,6 +147,9 @@ impl Verifier {
         let mut files = files(objects, folder)?;
         let record = trusted.bundles.get(format!("{name}/{version}").as_str());
         let record = record.ok_or_else(|| Refusal::new(&rules::LOCK, "it has no bundle.lock"))?;
+        if let Some(void) = revoked::strikes(&place.revoked, &format!("{name}/{version}"), record) {
+            return Err(void.into());
+        }
         let lock_blob = plain(&mut files, "bundle.lock")
             .ok_or_else(|| Refusal::new(&rules::LOCK, "it has no bundle.lock"))?;
         let signature = plain(&mut files, "bundle.lock.sig")
@@ -167,7 +172,10 @@ impl Verifier {
             &rules::SIGNATURE,
             "bundle.lock.sig",
         )?;
-        let (by, key) = publisher(&judge, name, &lock_text, &armour)?;
+        let SignedBy { name: by, key } = publisher(&judge, name, &lock_text, &armour)?;
+        if let Some(void) = place.revoked.refuse("it", &key, record.seal.position) {
+            return Err(void.into());
+        }
         let lock = Lock::parse(&lock_text)?;
         if lock.name() != name || lock.version().to_string() != version {
             return Err(Refusal::new(
@@ -231,25 +239,22 @@ fn publisher(
     name: &Name,
     lock: &[u8],
     armour: &[u8],
-) -> Result<(Name, String), Refusal> {
+) -> Result<SignedBy, Refusal> {
     let bad = |error| Refusal::new(&rules::SIGNATURE, format!("its bundle.lock.sig: {error}"));
     let signature = Signature::parse(armour).map_err(bad)?;
-    let key = signature.fingerprint();
-    let by = policy.person_of(&signature.key());
-    let by = by.ok_or_else(|| {
-        Refusal::new(
-            &rules::PUBLISHER,
-            format!("it is signed with the key {key}, which the policy does not know"),
-        )
+    let signed = policy.signed_by(&signature, lock::NAMESPACE, lock);
+    let signed = signed.map_err(|error| match error {
+        NotSigned::Bad(error) => bad(error),
+        NotSigned::Unknown(_) => Refusal::new(&rules::PUBLISHER, error.to_string()),
     })?;
-    signature.verify(lock::NAMESPACE, lock).map_err(bad)?;
-    if !policy.may_publish(by, name.as_str()) {
-        return Err(Refusal::new(
-            &rules::PUBLISHER,
-            format!("it is signed by {by} ({key}), who may not publish {name}"),
-        ));
+    if !policy.may_publish(&signed.name, name.as_str()) {
+        let reason = format!(
+            "it is signed by {} ({}), who may not publish {name}",
+            signed.name, signed.key
+        );
+        return Err(Refusal::new(&rules::PUBLISHER, reason));
     }
-    Ok((by.clone(), key))
+    Ok(signed)
 }
 
 fn limited(

@@ -120,7 +120,7 @@ fn present(parents: Result<Vec<Oid>, ObjectError>) -> Result<Vec<Oid>, ObjectErr
 }
 
 /// The `parent` headers, wherever the rest of the commit leads.
-fn parents(objects: &Objects, id: Oid) -> Result<Vec<Oid>, ObjectError> {
+pub(crate) fn parents(objects: &Objects, id: Oid) -> Result<Vec<Oid>, ObjectError> {
     let raw = objects.commit(id)?;
     let lines = raw.split(|&b| b == b'\n').skip(1);
     let ids = lines.map_while(|line| {

@@ -30,10 +30,24 @@ pub mod rights;
 
 mod judge;
 
+mod news;
+
+mod amend;
+
 pub mod trunk;
+
+pub mod revoked;
+
+mod earlier;
 
 // until it is known what the trunk says.
 pub mod snapshot;
+
+mod manifests;
+
+mod backing;
+
+pub mod secrets;
 
 pub mod bundle;
 

@@ -3,8 +3,7 @@
 use crate::commit::Commit;
 use swarm_manifests::{
     id::Oid,
-    name::Name,
-    policy::{self, Need, Policy, Side},
+    policy::{self, Need, NotSigned, Policy, Revocations, Side},
     problem::Refusal,
     rules::trunk as rules,
     signature::{Signature, SignatureError},
@@ -14,13 +13,7 @@ use swarm_manifests::{
 pub const NAMESPACE: &str = "git";
 
 /// The person who signed a commit, and with which key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Signer {
-    pub name: Name,
-    /// `SHA256:…`
-    pub key: String,
-}
+pub use swarm_manifests::policy::SignedBy as Signer;
 
 /// What is still to be asked about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,24 +41,49 @@ pub fn signer(id: Oid, commit: &Commit, policy: &Policy) -> Result<Signer, Refus
         );
     };
     let bad = |error: SignatureError| {
-        Refusal::new(
-            &rules::BAD_SIGNATURE,
-            format!("the signature of {who}: {error}"),
-        )
+        let reason = format!("the signature of {who}: {error}");
+        by_a_forge(commit, Refusal::new(&rules::BAD_SIGNATURE, reason))
     };
     let signature = Signature::parse(armour).map_err(bad)?;
-    let key = signature.fingerprint();
-    let Some(name) = policy.person_of(&signature.key()) else {
-        let reason = format!(
-            "{who} is signed with the key {key}, which the policy of its first parent does not know"
-        );
-        return Err(Refusal::new(&rules::UNKNOWN_KEY, reason));
-    };
-    signature.verify(NAMESPACE, &commit.payload).map_err(bad)?;
-    Ok(Signer {
-        name: name.clone(),
-        key,
-    })
+    match policy.signed_by(&signature, NAMESPACE, &commit.payload) {
+        Ok(signer) => Ok(signer),
+        Err(NotSigned::Bad(error)) => Err(bad(error)),
+        Err(NotSigned::Unknown(key)) => {
+            let reason = format!(
+                "{who} is signed with the key {key}, which the policy of its first parent does not know"
+            );
+            Err(by_a_forge(
+                commit,
+                Refusal::new(&rules::UNKNOWN_KEY, reason),
+            ))
+        }
+    }
+}
+
+/// A merge or squash that a forge made on somebody's click carries the forge's own key, which stands for nobody.
+fn by_a_forge(commit: &Commit, refusal: Refusal) -> Refusal {
+    let committer = &commit.committer;
+    let is_forge = committer.email.starts_with("noreply@") || commit.author != commit.committer;
+    if !is_forge {
+        return refusal;
+    }
+    refusal.hint("if a forge made it on a click on Merge, it has the forge's key, which stands for nobody: merge on your own machine (git merge --no-ff, signed), or have CI run swarm-pack vouch after the review")
+}
+
+/// Whether the signer's key still counts at this position (rule 8).
+pub fn not_revoked(
+    id: Oid,
+    signer: &Signer,
+    revoked: &Revocations,
+    position: u64,
+) -> Result<(), Refusal> {
+    match revoked.why(&signer.key, position) {
+        None => Ok(()),
+        Some(why) => {
+            let reason = format!("{}: {why}", named(id, signer));
+            Err(Refusal::new(&rules::REVOKED_KEY, reason))
+        }
+    }
 }
 
 /// Whether the signer may change `path`, as far as the path alone tells.

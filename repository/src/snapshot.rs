@@ -1,29 +1,26 @@
-//! What the trunk says at the trusted head. In: what is trusted. Out: policy, manifests with their problems, roster.
+//! What the trunk says at the trusted head. In: what is trusted. Out: policy, manifests with their problems, roster, secrets.
 //!
 //! Touches the object store. What was parsed for an earlier snapshot is not parsed again.
 
 use crate::{
     changes::{Change, DiffError, changes},
+    judge::At,
     objects::{ObjectError, Objects},
+    revoked::Void,
+    secrets::Secrets,
     tree::{Mode, Tree},
     trusted::{Brought, Trusted},
     verifier::{ReadManifest, ReadRoster, Verifier, text},
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use swarm_manifests::{
+    approval::Tally,
     id::Oid,
-    manifest::workflow_of,
     name::Name,
     policy::Policy,
-    problem::Problem,
+    problem::{Problem, Refusal},
     roster,
-    rules::{
-        file::{BAD_NAME, DUPLICATE, TOO_LARGE},
-        trunk::TREE,
-    },
+    rules::{file::TOO_LARGE, trunk::TREE},
 };
 
 /// Verified bytes of the trunk at one head.
@@ -36,6 +33,10 @@ pub struct Snapshot {
     /// In order of their paths.
     pub workflows: Vec<Found>,
     pub roster: Arc<BTreeMap<Name, roster::Entry>>,
+    /// `secrets/<workflow>/<name>.age`, by workflow and name.
+    pub secrets: Secrets,
+    /// What counts as absent, by revocation.
+    pub void: Void,
     /// Problems of single files (roster entries, names) that concern no workflow.
     pub problems: Vec<Problem>,
 }
@@ -48,6 +49,19 @@ pub struct Found {
     pub brought: Arc<Brought>,
     /// The manifest, or what is wrong with it.
     pub manifest: ReadManifest,
+    /// Who stands behind it.
+    pub backing: Backing,
+    /// Where a newer version counts as absent by revocation: why. Then `manifest` and `brought` are those of the last version that
+    /// is not void; where there is none, `brought` is that of the void one and `manifest` says what is wrong with it.
+    pub instead_of: Option<Refusal>,
+}
+
+/// Who stands behind a manifest, and which files of `approvals/` do not count, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Backing {
+    pub tally: Tally,
+    pub odd: Vec<(String, String)>,
 }
 
 /// [`Verifier::snapshot`] by a verifier that is used once.
@@ -69,8 +83,19 @@ impl Verifier {
         })?;
         let tree = objects.tree(at.tree)?;
         let mut problems = Vec::new();
-        let mut workflows = self.workflows(objects, trusted, &tree, &mut problems)?;
-        refuse_twins(&mut workflows);
+        let head = (trusted.head, trusted.position);
+        let blob = (at.policy_blob, &*at.policy);
+        let revoked = self.revocations(objects, trusted.root(), blob, head)?;
+        let void = Void::of(revoked, trusted);
+        let mut scene = Scene {
+            objects,
+            trusted,
+            at: &at,
+            void: &void,
+            problems: &mut problems,
+        };
+        let workflows = self.workflows(&mut scene)?;
+        let secrets = self.secrets(&mut scene)?;
         let (roster, of_roster) = self.roster(objects, &tree)?;
         problems.extend(of_roster);
         Ok(Snapshot {
@@ -79,46 +104,10 @@ impl Verifier {
             policy: at.policy,
             workflows,
             roster,
+            secrets,
+            void,
             problems,
         })
-    }
-
-    fn workflows(
-        &mut self,
-        objects: &Objects,
-        trusted: &Trusted,
-        tree: &Tree,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Vec<Found>, ObjectError> {
-        let mut found = Vec::new();
-        each_file(objects, tree, "manifests", |change, mode, id| {
-            let Some(stem) = workflow_of(change.path) else {
-                return Ok(());
-            };
-            let workflow = match Name::new(stem) {
-                Ok(workflow) => workflow,
-                Err(error) => {
-                    problems.push(Problem::whole(change.path, &BAD_NAME, error.to_string()));
-                    return Ok(());
-                }
-            };
-            let Some(brought) = trusted.manifests.get(change.path).cloned() else {
-                problems.push(Problem::whole(
-                    change.path,
-                    &TREE,
-                    "nobody is known to have brought this file",
-                ));
-                return Ok(());
-            };
-            let manifest = self.manifest(objects, change.path, mode, id)?;
-            found.push(Found {
-                workflow,
-                brought,
-                manifest,
-            });
-            Ok(())
-        })?;
-        Ok(found)
     }
 
     fn roster(&mut self, objects: &Objects, tree: &Tree) -> Result<ReadRoster, ObjectError> {
@@ -161,6 +150,16 @@ impl Verifier {
     }
 }
 
+/// What the reading of one snapshot is about.
+pub(crate) struct Scene<'a> {
+    pub objects: &'a Objects,
+    pub trusted: &'a Trusted,
+    /// The trusted head.
+    pub at: &'a At,
+    pub void: &'a Void,
+    pub problems: &'a mut Vec<Problem>,
+}
+
 /// Calls `visit` for each file below a folder of the root.
 fn each_file(
     objects: &Objects,
@@ -191,30 +190,4 @@ fn each_file(
             what: format!("{folder}/ has too many entries"),
         },
     })
-}
-
-/// Two manifests of one name are both refused: nobody can say which one is meant.
-fn refuse_twins(workflows: &mut [Found]) {
-    let mut paths: HashMap<Name, Vec<Arc<Brought>>> = HashMap::new();
-    for found in workflows.iter() {
-        paths
-            .entry(found.workflow.clone())
-            .or_default()
-            .push(found.brought.clone());
-    }
-    for found in workflows {
-        let twin = paths[&found.workflow]
-            .iter()
-            .find(|other| other.path != found.brought.path);
-        if let Some(twin) = twin {
-            let what = format!(
-                "{} is a manifest of the workflow {} as well",
-                twin.path, found.workflow
-            );
-            found.manifest = Err(vec![
-                Problem::whole(&found.brought.path, &DUPLICATE, what)
-                    .hint("rename or remove one of them"),
-            ]);
-        }
-    }
 }

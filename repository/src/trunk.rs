@@ -7,7 +7,8 @@ use crate::{
     changes::{DiffError, changes},
     commit::Commit,
     history::{self, Way},
-    judge::{At, BundleNews, Good, News, Presence},
+    judge::{At, Good, Place},
+    news::{News, remember},
     objects::{ObjectError, Objects},
     rights::{self, Signer},
     tree::{Mode, Tree},
@@ -15,7 +16,7 @@ use crate::{
 };
 pub use crate::{
     snapshot::{Found, Snapshot, snapshot},
-    trusted::{Brought, BroughtBundle, Trusted},
+    trusted::{Brought, BroughtBundle, BroughtFile, Seal, Trusted},
 };
 use std::{convert::Infallible, sync::Arc};
 use swarm_manifests::{
@@ -25,9 +26,6 @@ use swarm_manifests::{
     rules::trunk::{INTRODUCTION, TREE},
     settings::Trust,
 };
-
-/// The largest bundle.lock that is read: 50,000 lines of 160 bytes.
-pub(crate) const MAX_LOCK: u64 = 16 << 20;
 
 /// What became of a look at a new head.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +109,7 @@ impl Verifier {
             position: trust.position,
             manifests: Arc::default(),
             bundles: Arc::default(),
+            files: Arc::default(),
         };
         let news = match everything(objects, &tree)? {
             Ok(news) => news,
@@ -123,6 +122,7 @@ impl Verifier {
                 policy,
                 policy_blob,
             },
+            revoked: Arc::default(),
             signer,
             time: commit.time(),
             news,
@@ -145,8 +145,8 @@ impl Verifier {
             Way::Ahead(commits) => commits,
             Way::Astray(refusal) => return Ok(Advance::Astray(refusal)),
         };
-        let mut at = match self.at(objects, trusted.head)? {
-            Ok(at) => at,
+        let mut place = match self.place(objects, trusted)? {
+            Ok(place) => place,
             Err(refusal) => {
                 return Ok(Advance::Stopped {
                     at: trusted.clone(),
@@ -157,9 +157,10 @@ impl Verifier {
         };
         let mut trusted = trusted.clone();
         for commit in ahead {
-            let good = match self.judge(objects, &at, commit)? {
+            let good = match self.judge(objects, &place, commit)? {
                 Ok(good) => good,
                 Err(refusal) => {
+                    let refusal = mending(refusal, trusted.head);
                     return Ok(Advance::Stopped {
                         at: trusted,
                         commit,
@@ -169,10 +170,36 @@ impl Verifier {
             };
             trusted.head = commit;
             trusted.position += 1;
-            remember(objects, &mut trusted, &good, at.id)?;
-            at = good.at;
+            remember(objects, &mut trusted, &good, place.at.id)?;
+            place = Place {
+                at: good.at,
+                position: trusted.position,
+                revoked: good.revoked,
+                root: place.root,
+            };
         }
         Ok(Advance::Moved(trusted))
+    }
+
+    /// The head trusted last, where it stands.
+    pub(crate) fn place(
+        &mut self,
+        objects: &Objects,
+        trusted: &Trusted,
+    ) -> Result<Result<Place, Refusal>, ObjectError> {
+        let at = match self.at(objects, trusted.head)? {
+            Ok(at) => at,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let root = trusted.root();
+        let head = (trusted.head, trusted.position);
+        let revoked = self.revocations(objects, root, (at.policy_blob, &at.policy), head)?;
+        Ok(Ok(Place {
+            at,
+            position: trusted.position,
+            revoked,
+            root,
+        }))
     }
 
     /// A commit that was verified before.
@@ -197,8 +224,20 @@ impl Verifier {
     }
 }
 
+/// The commands that mend a stopped trunk without a force push (rule 6), behind whatever else is to be done.
+fn mending(refusal: Refusal, last_good: Oid) -> Refusal {
+    let mend = format!(
+        "somebody with the rights takes it over with swarm-pack vouch, or leaves it out with swarm-pack vouch --drop; or the branch is reset: git push --force-with-lease origin {last_good}:main"
+    );
+    let hint = match &refusal.hint {
+        Some(hint) => format!("{hint}; {mend}"),
+        None => mend,
+    };
+    refusal.hint(hint)
+}
+
 /// Who brought what an unsigned introduction holds.
-fn nobody() -> Signer {
+pub(crate) fn nobody() -> Signer {
     let name = Name::new("introduction").expect("it has the form of a name");
     Signer {
         name,
@@ -206,77 +245,10 @@ fn nobody() -> Signer {
     }
 }
 
-/// Writes down what a good commit brought. `judged_by` is where the policy stands that judged it.
-fn remember(
-    objects: &Objects,
-    trusted: &mut Trusted,
-    good: &Good,
-    judged_by: Oid,
-) -> Result<(), ObjectError> {
-    let position = trusted.position;
-    let brought = |path: String| Brought {
-        path,
-        commit: good.at.id,
-        position,
-        by: good.signer.name.clone(),
-        key: good.signer.key.clone(),
-        time: good.time.clone(),
-    };
-    for (path, presence) in &good.news.manifests {
-        let manifests = Arc::make_mut(&mut trusted.manifests);
-        match presence {
-            Presence::Here => {
-                manifests.insert(path.as_str().into(), Arc::new(brought(path.clone())))
-            }
-            Presence::Gone => manifests.remove(path.as_str()),
-        };
-    }
-    for news in &good.news.bundles {
-        match news {
-            BundleNews::Lock { key, blob } if !trusted.bundles.contains_key(key.as_str()) => {
-                let digest = lock_digest(objects, *blob)?;
-                let bundle = BroughtBundle {
-                    brought: brought(format!("bundles/{key}")),
-                    judged_by,
-                    digest,
-                    lock: *blob,
-                };
-                Arc::make_mut(&mut trusted.bundles).insert(key.as_str().into(), Arc::new(bundle));
-            }
-            // What was brought first stays: other bytes under a version are refused when it is looked at.
-            BundleNews::Lock { .. } => {}
-            BundleNews::Signature { key } => {
-                let known = trusted
-                    .bundles
-                    .get(key.as_str())
-                    .filter(|known| known.judged_by != judged_by);
-                if let Some(known) = known.cloned() {
-                    let known = BroughtBundle {
-                        judged_by,
-                        ..(*known).clone()
-                    };
-                    Arc::make_mut(&mut trusted.bundles)
-                        .insert(key.as_str().into(), Arc::new(known));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The digest, where the blob is here; a large one may not have been fetched.
-fn lock_digest(objects: &Objects, blob: Oid) -> Result<Option<Digest>, ObjectError> {
-    match objects.blob(blob, MAX_LOCK) {
-        Ok(text) => Ok(Some(Digest::of(&text))),
-        Err(ObjectError::Git(error)) => Err(ObjectError::Git(error)),
-        Err(_) => Ok(None),
-    }
-}
-
 /// What the introduction holds counts as brought by it.
 fn everything(objects: &Objects, tree: &Tree) -> Result<Result<News, Refusal>, ObjectError> {
     let mut news = News::default();
-    for folder in ["manifests", "bundles"] {
+    for folder in ["manifests", "bundles", "approvals", "secrets"] {
         let Some(entry) = tree
             .get(folder.as_bytes())
             .filter(|entry| entry.mode == Mode::Folder)

@@ -4,7 +4,7 @@
 //! own. A save is on the disk when it returns. What is missing, cut off or damaged is never believed (rule S-TRUNK-13):
 //! both files carry checksums, each line of the ledger one over all lines before it.
 
-use crate::trusted::{Brought, BroughtBundle, Trusted};
+use crate::trusted::{Brought, BroughtBundle, BroughtFile, Trusted};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -21,6 +21,8 @@ use swarm_manifests::{
 };
 
 const NAME: &str = "trust.json";
+/// Format 1 did not know who brought approvals and secrets: then everything is judged again.
+const FORMAT: u32 = 2;
 /// The largest trust.json and ledger that are read.
 const MAX_JSON: u64 = 1 << 20;
 const MAX_LEDGER: u64 = 4 << 30;
@@ -66,13 +68,15 @@ struct Ledger {
 /// One line of the ledger, borrowed when it is written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Record<M, B> {
+enum Record<M, B, F> {
     Manifest(M),
     NoManifest(String),
     Bundle(String, B),
+    File(F),
+    NoFile(String),
 }
 
-type Line<'a> = Record<&'a Brought, &'a BroughtBundle>;
+type Line<'a> = Record<&'a Brought, &'a BroughtBundle, &'a BroughtFile>;
 
 /// Reads what was saved in the folder `dir` for this `[trust]`.
 pub fn load(dir: &Path, trust: &Trust) -> Loaded {
@@ -113,7 +117,7 @@ pub fn save(dir: &Path, old: Option<&Trusted>, new: &Trusted) -> io::Result<()> 
         .zip(old)
         .filter(|(saved, old)| saved.head == old.head && saved.position == old.position);
     let appended = known.map(|(saved, old)| append(dir, &saved.ledger, &news(old, new)));
-    let live = (new.manifests.len() + new.bundles.len()) as u64;
+    let live = (new.manifests.len() + new.bundles.len() + new.files.len()) as u64;
     let ledger = match appended {
         Some(Ok(ledger)) if ledger.lines <= 4 * live + SLACK => ledger,
         // Too long, not what we left, or not ours: all of it anew, under a new number.
@@ -138,7 +142,7 @@ pub fn save(dir: &Path, old: Option<&Trusted>, new: &Trusted) -> io::Result<()> 
     write_head(
         dir,
         &Saved {
-            format: 1,
+            format: FORMAT,
             trust: trust_of(new),
             head: new.head,
             position: new.position,
@@ -177,10 +181,10 @@ fn read_head(dir: &Path) -> Result<Option<Saved>, String> {
         return Err(damaged());
     }
     let head: Saved = serde_json::from_str(json).map_err(|_| damaged())?;
-    if head.format == 1 {
+    if head.format == FORMAT {
         Ok(Some(head))
     } else {
-        Err(format!("it has the unknown format {}", head.format))
+        Err(format!("it has the format {}, not {FORMAT}", head.format))
     }
 }
 
@@ -269,6 +273,7 @@ fn replay(dir: &Path, head: &Saved) -> Result<Trusted, String> {
     let damaged = || format!("{name} is cut off or damaged");
     let text = std::str::from_utf8(&text).map_err(|_| damaged())?;
     let (mut manifests, mut bundles) = (BTreeMap::new(), BTreeMap::new());
+    let mut files = BTreeMap::new();
     let mut check = Digest([0; 32]);
     for line in text.lines() {
         let (claimed, json) = line.split_once(' ').ok_or_else(damaged)?;
@@ -286,6 +291,11 @@ fn replay(dir: &Path, head: &Saved) -> Result<Trusted, String> {
                 let key: String = key;
                 bundles.insert(key.into(), Arc::<BroughtBundle>::new(bundle));
             }
+            Record::File(file) => {
+                let file: BroughtFile = file;
+                files.insert(file.brought.path.as_str().into(), Arc::new(file));
+            }
+            Record::NoFile(path) => _ = files.remove(path.as_str()),
         }
     }
     if text.len() as u64 != head.ledger.bytes || check != head.ledger.check {
@@ -299,6 +309,7 @@ fn replay(dir: &Path, head: &Saved) -> Result<Trusted, String> {
         position: head.position,
         manifests: Arc::new(manifests),
         bundles: Arc::new(bundles),
+        files: Arc::new(files),
     })
 }
 
@@ -320,6 +331,14 @@ fn news<'a>(old: &Trusted, new: &'a Trusted) -> Vec<Line<'a>> {
             newer(&old.bundles, &new.bundles)
                 .map(|(key, bundle)| Record::Bundle(key.into(), bundle)),
         );
+    }
+    if !Arc::ptr_eq(&old.files, &new.files) {
+        let gone = old
+            .files
+            .keys()
+            .filter(|path| !new.files.contains_key(*path));
+        records.extend(gone.map(|path| Record::NoFile(path.to_string())));
+        records.extend(newer(&old.files, &new.files).map(|(_, file)| Record::File(file)));
     }
     records
 }
@@ -350,5 +369,6 @@ fn all(new: &Trusted) -> Vec<Line<'_>> {
         .bundles
         .iter()
         .map(|(key, bundle)| Record::Bundle(key.to_string(), &**bundle));
-    manifests.chain(bundles).collect()
+    let files = new.files.values().map(|file| Record::File(&**file));
+    manifests.chain(bundles).chain(files).collect()
 }

@@ -25,6 +25,8 @@ pub struct Trusted {
     pub manifests: Arc<BTreeMap<Arc<str>, Arc<Brought>>>,
     /// `name/version` -> who brought it first (the folder may be gone since).
     pub bundles: Arc<BTreeMap<Arc<str>, Arc<BroughtBundle>>>,
+    /// The path of an approval or a secret -> who changed it last.
+    pub files: Arc<BTreeMap<Arc<str>, Arc<BroughtFile>>>,
 }
 
 /// Which commit, and by whom.
@@ -50,8 +52,31 @@ pub struct BroughtBundle {
     /// The commit whose policy says who may publish: the first parent of the one that brought the signature
     /// (at first with the bundle; later where `bundle.lock.sig` was replaced); the introduction for what it held itself.
     pub judged_by: Oid,
+    /// The signature that stands there now.
+    pub seal: Seal,
     /// SHA-256 of bundle.lock as first brought, where the blob could be read.
     pub digest: Option<Digest>,
     /// The id of bundle.lock's blob, then: the immutability rule (§3.2) holds against it.
     pub lock: Oid,
+}
+
+/// A bundle.lock.sig: whose it is, and who brought it (with the bundle, or later in its place).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Seal {
+    /// The position of the commit that brought it, and the key that signed that commit.
+    pub position: u64,
+    pub key: String,
+    /// The key that made it, where it could be read.
+    pub maker: Option<String>,
+}
+
+/// `approvals/<workflow>/<person>.sig` or `secrets/<workflow>/<name>.age` on the trunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct BroughtFile {
+    #[serde(flatten)]
+    pub brought: Brought,
+    /// The commit whose policy says what it is worth: the first parent of the one that brought it.
+    pub judged_by: Oid,
 }

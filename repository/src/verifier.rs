@@ -4,6 +4,7 @@
 
 use crate::{
     objects::{ObjectError, Objects},
+    revoked::Root,
     tree::{Mode, Tree},
 };
 use std::{
@@ -12,10 +13,10 @@ use std::{
 };
 use swarm_manifests::{
     bundle::MAX_TEXT,
-    id::Oid,
+    id::{Digest, Oid},
     manifest::{self, Manifest},
     name::Name,
-    policy::{self, Policy},
+    policy::{self, Policy, Revocations},
     problem::{Problem, Refusal},
     roster,
     rules::{file, trunk},
@@ -35,6 +36,10 @@ pub struct Verifier {
     policies: HashMap<Oid, Arc<Policy>>,
     manifests: HashMap<(Box<str>, Oid), ReadManifest>,
     pub(crate) roster: Option<(Oid, ReadRoster)>,
+    /// SHA-256 of blobs.
+    pub(crate) digests: HashMap<Oid, Digest>,
+    /// By trunk and the id of policy.toml.
+    pub(crate) revocations: HashMap<(Root, Oid), Arc<Revocations>>,
 }
 
 impl Verifier {
@@ -119,7 +124,7 @@ pub(crate) fn text(objects: &Objects, id: Oid) -> Result<Result<Vec<u8>, String>
     }
 }
 
-fn keep<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+pub(crate) fn keep<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
     if map.len() >= KEEP {
         map.clear();
     }

@@ -152,35 +152,6 @@ fn one_key_under_two_people_is_refused() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_not_ignored() {
-    let world = World::new();
-    let revoked =
-        "[[revoked]]\nkey = \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\nfrom = 1\n";
-    let found = changed(&world, &world.policy(2, revoked));
-    assert_eq!(found, "S-FILE-10");
-    assert!(
-        stopped(world.advance(world.head()))
-            .3
-            .contains("not built yet")
-    );
-}
-
-#[test]
-fn a_change_under_a_threshold_is_not_built_yet() {
-    let world = World::empty();
-    let two = world
-        .policy(1, "")
-        .replace("threshold = 1", "threshold = 2")
-        .replace("[people.bob]\n", "[people.bob]\nadmin = true\n");
-    world.write("policy.toml", &two);
-    world.commit("alice", "introduction");
-    assert_eq!(
-        changed(&world, &two.replace("version = 1\n", "version = 2\n")),
-        "S-FILE-10"
-    );
-}
-
-#[test]
 fn an_introduction_is_exactly_what_trust_says() {
     let world = World::new();
     world.write("policy.toml", &world.policy(2, ""));

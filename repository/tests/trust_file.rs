@@ -10,7 +10,7 @@ use swarm_manifests::{
 };
 use swarm_repository::{
     trust_file::{Loaded, load, save},
-    trusted::{Brought, BroughtBundle, Trusted},
+    trusted::{Brought, BroughtBundle, BroughtFile, Seal, Trusted},
 };
 use world::listing;
 
@@ -31,6 +31,7 @@ fn introduced() -> Trusted {
         position: 5,
         manifests: Arc::default(),
         bundles: Arc::default(),
+        files: Arc::default(),
     }
 }
 
@@ -64,10 +65,26 @@ fn next(before: &Trusted) -> Trusted {
     let bundle = BroughtBundle {
         brought: brought("bundles/b/1", n),
         judged_by: before.head,
+        seal: Seal {
+            position: n,
+            key: "SHA256:x".into(),
+            maker: n.is_multiple_of(3).then(|| "SHA256:y".into()),
+        },
         digest: n.is_multiple_of(2).then_some(Digest([3; 32])),
         lock: Oid([4; 20]),
     };
     Arc::make_mut(&mut after.bundles).insert(format!("b/1.0.{n}").into(), Arc::new(bundle));
+    let path = format!("approvals/w{}/bob.sig", n % 5);
+    let files = Arc::make_mut(&mut after.files);
+    if n.is_multiple_of(3) {
+        files.remove(path.as_str());
+    } else {
+        let file = BroughtFile {
+            brought: brought(&path, n),
+            judged_by: before.head,
+        };
+        files.insert(path.as_str().into(), Arc::new(file));
+    }
     after
 }
 

@@ -5,8 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use swarm_manifests::{
     bundle::{Limits, Sandbox, Stop, Workdir},
     manifest::{Mode, OnLimit, Restart},
+    policy::Revocations,
+    problem::Refusal,
     status::Next,
 };
+use swarm_repository::revoked::Void;
 use swarm_supervisor::protocol::Standing;
 
 fn name(text: &str) -> Name {
@@ -132,6 +135,7 @@ fn any_have() -> impl Strategy<Value = BTreeMap<Name, Have>> {
                             position: Some(position),
                             ..Origin::default()
                         }),
+                        digest: Some(Digest([revision; 32])),
                         put: remembered.then(|| {
                             Box::new(spec(&workflow, successor.unwrap_or(revision), position))
                         }),
@@ -230,8 +234,8 @@ fn going_back_to_what_runs_cancels_a_successor_that_waits() {
 fn a_mass_removal_waits_until_the_trunk_names_its_number() {
     let have = running(&["a", "b", "c"]);
     let stays = Resolved {
-        elsewhere: BTreeMap::new(),
         wanted: BTreeMap::from([(name("c"), held(&name("c")))]),
+        ..Resolved::default()
     };
     let waits = plan(&stays, &have, 1);
     assert!(waits.actions.is_empty());
@@ -275,4 +279,76 @@ fn a_commit_that_changes_nothing_that_runs_is_told_without_a_new_revision() {
     assert!(
         matches!(&plan(&resolved, &have, 0).actions[..], [Action::Put(put)] if put.revision == Digest([1; 32]))
     );
+}
+
+/// What the key `SHA256:stolen` brought from position 3 on is void, and the bundle of revision 2.
+fn void() -> Void {
+    let print = format!("SHA256:{}", "A".repeat(43));
+    let text = format!(
+        "format = 1\nrepository = \"0123456789abcdef\"\nversion = 1\n[people.alice]\nkeys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti\"]\nadmin = true\n[[revoked]]\nkey = \"{print}\"\nfrom = 3\nreason = \"stolen\"\n"
+    );
+    let (policy, problems) = swarm_manifests::policy::read("policy.toml", text.as_bytes());
+    let policy = policy.unwrap_or_else(|| panic!("{problems:?}"));
+    let revoked = Revocations::of(&policy, |_| Ok::<_, ()>(None)).expect("no commit is named");
+    let refusal = Refusal::new(&rules::trunk::REVOKED, "its bundle");
+    Void::new(revoked.into(), [(Digest([2; 32]), refusal)].into())
+}
+
+fn brought_by_the_stolen_key(position: u64) -> Have {
+    Have {
+        revision: Some(Digest([1; 32])),
+        origin: Some(Origin {
+            key: Some(format!("SHA256:{}", "A".repeat(43))),
+            position: Some(position),
+            ..Origin::default()
+        }),
+        is_live: true,
+        ..Have::default()
+    }
+}
+
+#[test]
+fn what_a_revoked_key_brought_is_stopped_although_its_successor_is_held_or_many_go_at_once() {
+    let resolved = Resolved {
+        wanted: ["a", "b", "c"]
+            .map(|workflow| (name(workflow), held(&name(workflow))))
+            .into(),
+        void: void(),
+        ..Resolved::default()
+    };
+    let have: BTreeMap<Name, Have> = ["a", "b", "c"]
+        .map(|workflow| (name(workflow), brought_by_the_stolen_key(3)))
+        .into();
+    let plan = plan(&resolved, &have, 0);
+    assert!(plan.held.is_none());
+    let gone: Vec<&str> = plan
+        .actions
+        .iter()
+        .map(|act| act.workflow().as_str())
+        .collect();
+    assert_eq!(gone, ["a", "b", "c"]);
+    assert!(
+        plan.actions
+            .iter()
+            .all(|act| matches!(act, Action::Remove { reason, .. } if reason.contains("S-REVOKE-02") && reason.contains("stolen")))
+    );
+}
+
+#[test]
+fn what_the_key_brought_before_goes_on_and_a_void_bundle_is_stopped_before_its_successor_starts() {
+    let wanted = name("a");
+    let resolved = Resolved {
+        wanted: [(wanted.clone(), Wanted::Run(Box::new(spec(&wanted, 7, 9))))].into(),
+        void: void(),
+        ..Resolved::default()
+    };
+    let before = brought_by_the_stolen_key(2);
+    let plan_of = |have: Have| plan(&resolved, &[(wanted.clone(), have)].into(), 0).actions;
+    assert!(matches!(plan_of(before.clone())[..], [Action::Put(_)]));
+    let bundle = Have {
+        digest: Some(Digest([2; 32])),
+        ..before
+    };
+    assert!(matches!(plan_of(bundle)[..], [Action::Remove { .. }]));
+    assert!(matches!(plan_of(Have::default())[..], [Action::Put(_)]));
 }

@@ -1,34 +1,18 @@
 //! What must hold before a chosen workflow runs: who stands behind it, and what the box has. Pure.
 
 use crate::facts::Here;
-use swarm_manifests::{
-    bundle::Bundle, facts, manifest::Manifest, name::Name, problem::Refusal, rules,
-};
-use swarm_repository::snapshot::{Found, Snapshot};
+use swarm_manifests::{approval, bundle::Bundle, facts, name::Name, problem::Refusal, rules};
+use swarm_repository::snapshot::{Backing, Found};
 
 /// Enough people stand behind it, the commit's signer among them.
-pub fn approvals(manifest: &Manifest, found: &Found, snapshot: &Snapshot) -> Result<(), Refusal> {
-    let (needed, could) = snapshot.policy.approvals_needed(manifest);
-    if needed <= 1 {
-        return Ok(());
-    }
-    let others: Vec<&str> = could
-        .iter()
-        .filter(|name| **name != found.brought.by)
-        .map(Name::as_str)
-        .collect();
-    let missing = needed - 1;
-    let who = if others.is_empty() {
-        "nobody else has the right to".to_string()
-    } else {
-        format!("{} could", others.join(", "))
-    };
-    let reason = format!(
-        "{needed} people must stand behind it, {} does: {missing} missing, {who}",
-        found.brought.by
-    );
-    Err(Refusal::new(&rules::trunk::APPROVALS, reason)
-        .hint(format!("swarm-pack approve {}", found.brought.path)))
+pub fn approvals(found: &Found) -> Result<(), Refusal> {
+    let Backing { tally, odd } = &found.backing;
+    approval::enough(tally, &found.brought.path).map_err(|mut refusal| {
+        for (file, why) in odd {
+            refusal.reason += &format!("; {file} does not count: {why}");
+        }
+        refusal
+    })
 }
 
 /// The box has the engine and what `[requires]` asks for.

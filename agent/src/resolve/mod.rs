@@ -23,6 +23,7 @@ use swarm_manifests::{
 };
 use swarm_repository::{
     bundle::VerifiedBundle,
+    revoked::Void,
     snapshot::{Found, Snapshot},
     trusted::Brought,
 };
@@ -105,6 +106,8 @@ pub struct Resolved {
     pub wanted: BTreeMap<Name, Wanted>,
     /// Workflows for other boxes, and why they are not for this one.
     pub elsewhere: BTreeMap<Name, String>,
+    /// What counts as absent by revocation, and so must not go on running.
+    pub void: Void,
 }
 
 impl Resolved {
@@ -131,7 +134,10 @@ pub fn needed(snapshot: &Snapshot, here: &Here) -> std::collections::BTreeSet<Bu
 
 /// Resolves every workflow of the snapshot for this box.
 pub fn resolve(snapshot: &Snapshot, here: &Here, offers: &BTreeMap<BundleKey, Offer>) -> Resolved {
-    let mut resolved = Resolved::default();
+    let mut resolved = Resolved {
+        void: snapshot.void.clone(),
+        ..Resolved::default()
+    };
     for found in &snapshot.workflows {
         match one(found, snapshot, here, offers) {
             Ok(spec) => resolved
@@ -184,7 +190,7 @@ fn one(
                 .hint("leave [secrets] out"),
         ));
     }
-    approvals(manifest, found, snapshot).map_err(|refusal| not(State::Waiting, refusal))?;
+    approvals(found).map_err(|refusal| not(State::Waiting, refusal))?;
     let cleared = match offers.get(&(manifest.bundle.clone(), manifest.version.to_string())) {
         Some(Offer::Cleared(cleared)) => cleared,
         Some(Offer::Refused(refusal)) => return Err(not(State::Refused, refusal.clone())),

@@ -1,14 +1,15 @@
 use super::*;
 use std::sync::Arc;
 use swarm_manifests::{
+    approval::Tally,
     bundle,
     facts::{Facts, Value},
     manifest,
-    name::Pattern,
-    policy::{Ceiling, Grant, Person, Policy, Right},
+    policy::{Ceiling, Policy},
     roster,
     settings::Engine,
 };
+use swarm_repository::snapshot::Backing;
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
@@ -78,6 +79,8 @@ fn world(bundle: &str, manifest: &str) -> World {
         workflow: name("ramp"),
         brought: Arc::new(brought),
         manifest: read.map(Arc::new).ok_or(problems),
+        backing: Backing::default(),
+        instead_of: None,
     };
     let policy = Policy {
         repository: "r".into(),
@@ -95,6 +98,8 @@ fn world(bundle: &str, manifest: &str) -> World {
         policy: Arc::new(policy),
         workflows: vec![found],
         roster: Arc::default(),
+        secrets: BTreeMap::new(),
+        void: Void::default(),
         problems: vec![],
     };
     World {
@@ -233,25 +238,14 @@ fn a_bundle_that_may_not_run_is_refused_alone() {
 #[test]
 fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
     let mut world = world(BUNDLE, MANIFEST);
-    let policy = Arc::make_mut(&mut world.snapshot.policy);
-    policy.people = ["alice", "bob"]
-        .map(|person| {
-            (
-                name(person),
-                Person {
-                    keys: vec![],
-                    admin: false,
-                },
-            )
-        })
-        .into();
-    policy.grants = vec![Grant {
-        people: [name("alice"), name("bob")].into(),
-        may: [Right::Deploy].into(),
-        workflows: vec![Pattern::new("*").expect("a pattern")],
-        boxes: None,
-        approvals: 2,
-    }];
+    let backing = &mut world.snapshot.workflows[0].backing;
+    backing.tally = Tally {
+        needed: 2,
+        by: [name("alice")].into(),
+        could: [name("alice"), name("bob")].into(),
+    };
+    let file = "approvals/ramp/bob.sig".to_string();
+    backing.odd = vec![(file, "it is for another manifest".into())];
     let next = world.held();
     assert_eq!(
         (next.state, next.rule.as_deref()),
@@ -262,6 +256,15 @@ fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
         "{}",
         next.reason
     );
+    assert!(
+        next.reason
+            .contains("bob.sig does not count: it is for another manifest"),
+        "{}",
+        next.reason
+    );
+    let backing = &mut world.snapshot.workflows[0].backing;
+    backing.tally.by.insert(name("bob"));
+    world.spec();
 }
 
 #[test]

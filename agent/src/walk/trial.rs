@@ -58,6 +58,7 @@ impl Walk {
             verifier: &mut self.verifier,
             trusted: &trusted,
             policy: &snapshot.policy,
+            void: &snapshot.void,
             store: &self.store,
         };
         let offers = bundles::foresee(&mut stock, &needed);

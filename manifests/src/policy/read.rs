@@ -16,6 +16,7 @@ use crate::{
         trunk::{POLICY_KEYS, POLICY_LOCKOUT},
     },
     shape::{Key, Kind, Shape},
+    signature::Touch,
 };
 use std::{
     cell::RefCell,
@@ -85,6 +86,11 @@ static PERSON: Shape = Shape {
             "admin",
             Kind::Bool,
             "whether the person may approve policies; default false",
+        ),
+        Key::new(
+            "touch",
+            Kind::Bool,
+            "whether signatures of the person's security keys count only where somebody touched the key; default true",
         ),
     ],
 };
@@ -263,6 +269,11 @@ fn people(root: &Table<'_>) -> BTreeMap<Name, Person> {
                 Person {
                     keys: keys.unwrap_or_default(),
                     admin: table.bool("admin").unwrap_or(false),
+                    touch: if table.bool("touch").unwrap_or(true) {
+                        Touch::Required
+                    } else {
+                        Touch::Optional
+                    },
                 },
             );
         }

@@ -21,5 +21,7 @@ super::rules! {
     POLICY_LOCKOUT = "S-POLICY-05", "a policy that could never be changed again", "The threshold is larger than the number of admins with a key.", "Lower the threshold, or add admins.";
     POLICY_KEYS = "S-POLICY-06", "one key under two people", "A key belongs to exactly one person.", "Remove it from one of them.";
     APPROVALS = "S-APPROVE-01", "the manifest waits for approvals", "A grant asks for more people behind the manifest than have signed.", "Have another person with deploy rights approve it.";
+    REVOKED_KEY = "S-REVOKE-01", "a commit signed with a revoked key", "[[revoked]] says that this key counts for nothing from an earlier position on.", "Sign with another key; swarm-pack vouch takes a refused commit over where it is meant.";
+    REVOKED = "S-REVOKE-02", "brought by a revoked key", "What a revoked key brought at or after the position of its [[revoked]] entry counts as absent: what runs from it is stopped, and the last version that is not void returns.", "Look at what it was; have somebody with the right deploy, approve or sign it again.";
     MASS_REMOVAL = "S-REMOVE-01", "a removal of many workflows is held", "A commit that deletes more than half of what runs here, and at least two, is held.", "Commit with the trailer Allow-mass-removal: N.";
 }

@@ -371,6 +371,37 @@ workflows = ["ramp"]
         self.sign_lock(signer, &folder, "swarm-bundle@v1");
     }
 
+    /// Signs the policy.toml of the working tree with this key, as this person's approval.
+    pub fn approve_policy(&self, person: &str, key: &str, namespace: &str) {
+        let text = fs::read_to_string(self.deploy().join("policy.toml")).expect("policy.toml");
+        let armour = self.signature(key, namespace, &text);
+        self.write(&format!("policy.sigs/{person}.sig"), &armour);
+    }
+
+    /// What ssh-keygen signs of this text.
+    pub fn signature(&self, key: &str, namespace: &str, text: &str) -> String {
+        let file = self.folder.path().join("to-be-signed");
+        let armour = file.with_extension("sig");
+        let _ = fs::remove_file(&armour);
+        fs::write(&file, text).expect("file");
+        let signed = Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
+            .arg(self.key(key))
+            .arg(&file)
+            .output();
+        assert!(
+            signed.expect("ssh-keygen").status.success(),
+            "ssh-keygen signs"
+        );
+        fs::read_to_string(armour).expect("a signature")
+    }
+
+    /// `SHA256:…`
+    pub fn fingerprint(&self, person: &str) -> String {
+        let key = swarm_manifests::key::read(&self.public(person)).expect("a key");
+        key.fingerprint(ssh_key::HashAlg::Sha256).to_string()
+    }
+
     pub fn sign_lock(&self, signer: &str, folder: &str, namespace: &str) {
         let lock = self.deploy().join(folder).join("bundle.lock");
         let _ = fs::remove_file(lock.with_extension("lock.sig"));

@@ -1,0 +1,215 @@
+//! The manifests on the trunk: each with who brought it and who stands behind it; two of one name refused; and where a revoked key
+//! brought one, or its bundle, the last version before (SPEC §4 rules 7 and 8).
+//!
+//! Touches the object store.
+
+use crate::{
+    backing::Asked,
+    earlier::{Earlier, Wanted, state},
+    objects::ObjectError,
+    snapshot::{Backing, Found, Scene},
+    trusted::Brought,
+    verifier::{ReadManifest, Verifier},
+};
+use std::{collections::HashMap, sync::Arc};
+use swarm_manifests::{
+    id::Oid,
+    manifest::{Manifest, workflow_of},
+    name::Name,
+    problem::{Problem, Refusal},
+    rules::{
+        file::{BAD_NAME, DUPLICATE},
+        trunk::{REVOKED, TREE},
+    },
+};
+
+/// A manifest as it stands in the tree.
+struct Standing {
+    workflow: Name,
+    brought: Arc<Brought>,
+    blob: Oid,
+    manifest: ReadManifest,
+    /// Why it counts as absent.
+    void: Option<Refusal>,
+}
+
+impl Verifier {
+    /// Every manifest, in order of their paths.
+    pub(crate) fn workflows(&mut self, scene: &mut Scene<'_>) -> Result<Vec<Found>, ObjectError> {
+        let standing = self.standing(scene)?;
+        let mut paths: HashMap<&Name, Vec<&str>> = HashMap::new();
+        for one in standing.iter().filter(|one| one.void.is_none()) {
+            paths
+                .entry(&one.workflow)
+                .or_default()
+                .push(&one.brought.path);
+        }
+        let mut found: Vec<Found> = Vec::new();
+        for one in &standing {
+            let others = paths.get(&one.workflow).map_or(&[][..], Vec::as_slice);
+            let is_known = found
+                .last()
+                .is_some_and(|last| last.workflow == one.workflow);
+            match &one.void {
+                // Beside one that counts, or another void one, a void one is nothing.
+                Some(why) if !others.is_empty() || is_known => {
+                    let path = &one.brought.path;
+                    let problem = Problem::whole(path, &REVOKED, why.reason.clone());
+                    scene.problems.push(problem);
+                }
+                Some(why) => found.push(self.returned(scene, one, why)?),
+                None => found.push(self.found(scene, one, others)?),
+            }
+        }
+        Ok(found)
+    }
+
+    fn standing(&mut self, scene: &mut Scene<'_>) -> Result<Vec<Standing>, ObjectError> {
+        let mut standing = Vec::new();
+        let wanted = Wanted {
+            folder: "manifests",
+            is_it: &|path| workflow_of(path).is_some(),
+        };
+        for (path, mode, blob) in state(scene.objects, scene.at.tree, &wanted)? {
+            let stem = workflow_of(&path).unwrap_or_default();
+            let workflow = match Name::new(stem) {
+                Ok(workflow) => workflow,
+                Err(error) => {
+                    let problem = Problem::whole(&path, &BAD_NAME, error.to_string());
+                    scene.problems.push(problem);
+                    continue;
+                }
+            };
+            let Some(brought) = scene.trusted.manifests.get(path.as_str()).cloned() else {
+                scene.problems.push(Problem::whole(
+                    &path,
+                    &TREE,
+                    "nobody is known to have brought this file",
+                ));
+                continue;
+            };
+            let manifest = self.manifest(scene.objects, &path, mode, blob)?;
+            let void = void(scene, &brought, &manifest);
+            standing.push(Standing {
+                workflow,
+                brought,
+                blob,
+                manifest,
+                void,
+            });
+        }
+        Ok(standing)
+    }
+
+    fn found(
+        &mut self,
+        scene: &Scene<'_>,
+        one: &Standing,
+        paths: &[&str],
+    ) -> Result<Found, ObjectError> {
+        let mut manifest = one.manifest.clone();
+        let mut backing = Backing::default();
+        if let Some(twin) = paths.iter().find(|path| **path != one.brought.path) {
+            manifest = Err(vec![twins(&one.brought.path, twin, &one.workflow)]);
+        } else if let Ok(manifest) = &manifest {
+            let asked = Asked {
+                manifest,
+                blob: one.blob,
+                brought: &one.brought,
+                before: None,
+            };
+            backing = self.backing(scene, &asked)?;
+        }
+        Ok(Found {
+            workflow: one.workflow.clone(),
+            brought: one.brought.clone(),
+            manifest,
+            backing,
+            instead_of: None,
+        })
+    }
+
+    /// What counts in the place of a void manifest.
+    fn returned(
+        &mut self,
+        scene: &Scene<'_>,
+        void: &Standing,
+        why: &Refusal,
+    ) -> Result<Found, ObjectError> {
+        let workflow = &void.workflow;
+        let is_it = |path: &str| workflow_of(path) == Some(workflow.as_str());
+        let wanted = Wanted {
+            folder: "manifests",
+            is_it: &is_it,
+        };
+        let from = (void.brought.commit, void.brought.position);
+        let root = scene.trusted.root();
+        let mut struck_last = from;
+        let earlier = self.last_good(scene.objects, root, from, &wanted, |verifier, earlier| {
+            let is_void = verifier.is_void(scene, earlier)?;
+            if is_void {
+                struck_last = (earlier.brought.commit, earlier.brought.position);
+            }
+            Ok(is_void)
+        })?;
+        let mut found = Found {
+            workflow: workflow.clone(),
+            brought: void.brought.clone(),
+            manifest: Err(vec![
+                Problem::whole(&void.brought.path, &REVOKED, why.reason.clone())
+                    .hint("no version before it is there: have somebody with the right deploy one"),
+            ]),
+            backing: Backing::default(),
+            instead_of: Some(why.clone()),
+        };
+        let Some(earlier) = earlier else {
+            return Ok(found);
+        };
+        let [(path, mode, blob)] = &earlier.state[..] else {
+            return Ok(found);
+        };
+        found.manifest = self.manifest(scene.objects, path, *mode, *blob)?;
+        found.brought = Arc::new(earlier.brought);
+        if let Ok(manifest) = &found.manifest {
+            let asked = Asked {
+                manifest,
+                blob: *blob,
+                brought: &found.brought,
+                before: Some(struck_last),
+            };
+            found.backing = self.backing(scene, &asked)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether a version of a manifest that stood once is void, or no single one.
+    fn is_void(&mut self, scene: &Scene<'_>, earlier: &Earlier) -> Result<bool, ObjectError> {
+        let (path, mode, blob) = match &earlier.state[..] {
+            [] => return Ok(scene.void.refuse("it", &earlier.brought).is_some()),
+            [one] => one,
+            _ => return Ok(true),
+        };
+        let manifest = self.manifest(scene.objects, path, *mode, *blob)?;
+        Ok(void(scene, &earlier.brought, &manifest).is_some())
+    }
+}
+
+/// Why a manifest counts as absent: by who brought it, or by its bundle.
+fn void(scene: &Scene<'_>, brought: &Brought, manifest: &ReadManifest) -> Option<Refusal> {
+    let bundle = |manifest: &Arc<Manifest>| {
+        let key = format!("{}/{}", manifest.bundle, manifest.version);
+        let known = scene.trusted.bundles.get(key.as_str())?;
+        crate::revoked::strikes(scene.void.revoked(), &key, known)
+    };
+    let by_its_bundle = || manifest.as_ref().ok().and_then(bundle);
+    scene
+        .void
+        .refuse("its manifest", brought)
+        .or_else(by_its_bundle)
+}
+
+/// Two manifests of one name are both refused: nobody can say which one is meant.
+fn twins(path: &str, twin: &str, workflow: &Name) -> Problem {
+    let what = format!("{twin} is a manifest of the workflow {workflow} as well");
+    Problem::whole(path, &DUPLICATE, what).hint("rename or remove one of them")
+}
