@@ -141,8 +141,12 @@ pub enum Command {
         #[arg(long, hide = true, conflicts_with = "pushed")]
         received: bool,
     },
-    /// What each box would do, were this pushed
-    Plan,
+    /// What each box of the roster would start, stop, replace or refuse, were this pushed
+    Plan {
+        /// The key that signs what is not committed yet, to see whether boxes take it
+        #[command(flatten)]
+        key: KeyOption,
+    },
     /// Write bundle.lock and print the digest
     Build {
         /// The bundle's folder

@@ -73,7 +73,7 @@ impl Change {
         let commit = commit_tree(
             &key.in_git(&identified(git)?),
             &tree,
-            head.as_deref(),
+            head.as_deref().as_slice(),
             message,
         )?;
         // The index first: were it last and failed, the person's next commit would quietly take ours back.
@@ -103,9 +103,10 @@ impl Change {
     }
 }
 
-fn commit_tree(git: &Git, tree: &str, parent: Option<&str>, message: &str) -> Outcome<String> {
+/// A signed commit of this tree; nothing points at it yet.
+pub fn commit_tree(git: &Git, tree: &str, parents: &[&str], message: &str) -> Outcome<String> {
     let mut words = vec!["commit-tree", "-S", tree];
-    words.extend(parent.iter().flat_map(|parent| ["-p", parent]));
+    words.extend(parents.iter().flat_map(|parent| ["-p", parent]));
     let made = git
         .feed(&words, format!("{message}\n").as_bytes())
         .map_err(|failure| Failure {
@@ -118,7 +119,7 @@ fn commit_tree(git: &Git, tree: &str, parent: Option<&str>, message: &str) -> Ou
 }
 
 /// Git that knows who commits, also where the person never told it: the signature says who it was, the name is for people.
-fn identified(git: &Git) -> Outcome<Git> {
+pub fn identified(git: &Git) -> Outcome<Git> {
     if git.ask(["var", "GIT_COMMITTER_IDENT"])?.is_some()
         && git.ask(["var", "GIT_AUTHOR_IDENT"])?.is_some()
     {

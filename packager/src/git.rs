@@ -16,6 +16,8 @@ pub struct Git {
     settings: Vec<String>,
     /// The folder of objects that a push brought and that are not taken in yet.
     quarantine: Option<PathBuf>,
+    /// Another index than the clone's own.
+    index: Option<PathBuf>,
 }
 
 /// Variables of a git that calls us (from a hook): they would lead the git that we call to another repository.
@@ -37,7 +39,15 @@ impl Git {
             top: folder.into(),
             settings: Vec::new(),
             quarantine: None,
+            index: None,
         }
+    }
+
+    /// The same with an index of its own, so that the person's stays as it is.
+    #[must_use]
+    pub fn with_index(mut self, index: &Path) -> Self {
+        self.index = Some(index.into());
+        self
     }
 
     /// Git in the server's repository that runs us as its pre-receive hook: it sees what the push brought, too.
@@ -89,6 +99,9 @@ impl Git {
             command
                 .env("GIT_OBJECT_DIRECTORY", objects)
                 .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", known);
+        }
+        if let Some(index) = &self.index {
+            command.env("GIT_INDEX_FILE", index);
         }
         command.arg("-C").arg(&self.top);
         for setting in &self.settings {

@@ -9,6 +9,7 @@ mod deploy_repository;
 mod edit;
 mod failure;
 mod folder;
+mod foresee;
 mod git;
 mod hook;
 mod key;

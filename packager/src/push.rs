@@ -89,10 +89,10 @@ impl Target {
         if RACES.iter().any(|race| said.contains(race)) && !said.contains("hook declined") {
             return Ok(Pushed::Raced);
         }
-        Err(self.failed(&output))
+        Err(self.failed("push to", &output))
     }
 
-    fn failed(&self, output: &Output) -> Failure {
+    fn failed(&self, what: &str, output: &Output) -> Failure {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
         let said = if said.is_empty() {
             String::from_utf8_lossy(&output.stdout).trim().to_string()
@@ -100,7 +100,7 @@ impl Target {
             said
         };
         let failure = Failure::new(format!(
-            "the push to {} failed; the commit stands here: {said}",
+            "the {what} {} failed; what is committed stands here: {said}",
             self.remote
         ));
         let is_away = [
@@ -112,9 +112,30 @@ impl Target {
         if is_away.iter().any(|words| said.contains(words)) {
             return failure
                 .exit(Exit::Unreachable)
-                .hint("git push, once the remote answers");
+                .hint("run it again once the remote answers; for a commit that stands, git push is enough");
         }
-        failure.hint("mend what it says, then git push")
+        failure.hint(
+            "mend what it says, then run it again; for a commit that stands, git push is enough",
+        )
+    }
+
+    /// Fetches the branch; where the remote has it now, none where it has no such branch.
+    pub fn fetch(&self, git: &Git) -> Outcome<Option<String>> {
+        let branch = self.to.trim_start_matches("refs/heads/");
+        let tracking = format!("refs/remotes/{}/{branch}", self.remote);
+        let output = git.output([
+            "fetch",
+            "-q",
+            &self.remote,
+            &format!("+{}:{tracking}", self.to),
+        ])?;
+        if !output.status.success() {
+            if String::from_utf8_lossy(&output.stderr).contains("couldn't find remote ref") {
+                return Ok(None);
+            }
+            return Err(self.failed("fetch from", &output));
+        }
+        git.line(["rev-parse", &tracking]).map(Some)
     }
 
     /// Fetches, takes the commit that did not get through back, and moves the branch to where the remote's is.
@@ -122,17 +143,9 @@ impl Target {
     /// Of the working tree only what differs between the two is touched; the person's other changes stay.
     pub fn step_back(&self, repository: &DeployRepository, ours: Option<&str>) -> Outcome {
         let git = &repository.git;
-        let branch = self.to.trim_start_matches("refs/heads/");
-        git.run([
-            "fetch",
-            "-q",
-            &self.remote,
-            &format!("+{}:refs/remotes/{}/{branch}", self.to, self.remote),
-        ])?;
-        let theirs = git.line([
-            "rev-parse",
-            &format!("refs/remotes/{}/{branch}", self.remote),
-        ])?;
+        let theirs = self
+            .fetch(git)?
+            .ok_or_else(|| Failure::new(format!("{} has no {}", self.remote, self.to)))?;
         let head = repository.head()?;
         let base = match ours {
             Some(ours) if ours == head => format!("{head}^1"),

@@ -32,27 +32,31 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
         },
         None => Vec::new(),
     };
-    let known: BTreeSet<_> = before.iter().map(identity).collect();
+    let known: BTreeSet<_> = before.into_iter().map(|(_, identity)| identity).collect();
     let found = inside(&objects, &mut verifier, &trusted)?;
-    report.findings.extend(
-        found
-            .into_iter()
-            .filter(|finding| !known.contains(&identity(finding))),
-    );
+    let new = found
+        .into_iter()
+        .filter(|(_, identity)| !known.contains(identity));
+    report.findings.extend(new.map(|(finding, _)| finding));
     Ok(report)
 }
 
-fn identity(finding: &Finding) -> (String, &'static str, String) {
+/// What makes a finding the same at another head: its words, but for the head's id.
+type Identity = (String, &'static str, String);
+
+fn identified(finding: Finding, head: &str) -> (Finding, Identity) {
     let problem = &finding.problem;
-    (
-        problem.file.clone(),
-        problem.rule.id,
-        problem.message.clone(),
-    )
+    let words = problem.message.replace(head, "");
+    let identity = (problem.file.clone(), problem.rule.id, words);
+    (finding, identity)
 }
 
 /// What is wrong with single manifests and bundles at a good head.
-fn inside(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Outcome<Vec<Finding>> {
+fn inside(
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: &Trusted,
+) -> Outcome<Vec<(Finding, Identity)>> {
     let snapshot = verifier.snapshot(objects, trusted)?;
     let mut findings: Vec<_> = snapshot.problems.into_iter().map(Finding::bare).collect();
     let mut seen: BTreeSet<(Name, String)> = BTreeSet::new();
@@ -71,5 +75,7 @@ fn inside(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Outc
             }
         }
     }
-    Ok(findings)
+    let head = trusted.head.short();
+    let findings = findings.into_iter();
+    Ok(findings.map(|finding| identified(finding, &head)).collect())
 }

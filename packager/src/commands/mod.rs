@@ -7,6 +7,7 @@ mod explain;
 mod hook;
 mod init;
 mod new;
+mod plan;
 mod policy;
 mod policy_show;
 mod publish;
@@ -18,6 +19,7 @@ mod show;
 mod sign;
 mod up;
 mod verify;
+mod vouch;
 mod who;
 
 use crate::{
@@ -114,9 +116,9 @@ pub fn run(cli: Cli) -> Outcome {
             Ok(())
         }
         Command::Approve(_) => Err(Failure::not_built("swarm-pack approve", "")),
-        Command::Vouch(_) => Err(Failure::not_built("swarm-pack vouch", "")),
+        Command::Vouch(args) => vouch::run(&args, json),
         Command::Encrypt(_) => Err(Failure::not_built("swarm-pack encrypt", "")),
-        Command::Plan => Err(Failure::not_built("swarm-pack plan", "")),
+        Command::Plan { key } => plan::run(&key, json),
     }
 }
 
