@@ -3,6 +3,7 @@
 //! Nothing is shared between two worlds but the machine; a world ends what it started, by process id, and removes its folder.
 
 pub mod bench;
+pub mod boxes;
 pub mod browser;
 pub mod by_hand;
 pub mod deploy;
