@@ -105,6 +105,7 @@ pub(crate) struct Supervisor {
     pub(crate) control: Control,
     /// When the journal's group is to be on the disk.
     sync_by: Option<BootTime>,
+    watchdog: systemd::Watchdog,
     ending: bool,
     _lock: Flock<File>,
 }
@@ -172,6 +173,7 @@ impl Supervisor {
             agent: agent::Link::new(),
             control,
             sync_by: None,
+            watchdog: systemd::Watchdog::from_environment(clock::now()),
             ending: false,
             _lock: lock,
             settings,
@@ -229,6 +231,7 @@ impl Supervisor {
             self.agent.settled,
             self.jobs.deadline(),
             self.notices_deadline(),
+            self.watchdog.deadline(),
         ];
         machines.chain(rest.into_iter().flatten()).min()
     }
@@ -251,6 +254,7 @@ impl Supervisor {
             self.start_agent();
         }
         self.agent.settle(now);
+        self.watchdog.due(now);
     }
 
     /// Everything that follows from what happened, until nothing does; then what was put off.

@@ -26,7 +26,7 @@ pub struct Settings {
     pub on_exit: OnExit,
     /// The agent.
     pub agent: Agent,
-    /// The cgroup of the holder unit, below which the workflows' cgroups are made; none: found, or made at the top.
+    /// The cgroup of the unit that holds the workflows, below the cgroup2 mount; none: theirs are made at the top, or beside ours.
     pub holder: Option<PathBuf>,
 }
 

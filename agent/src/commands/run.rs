@@ -5,6 +5,9 @@ use crate::settings::Config;
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 use swarm_supervisor::settings::{Agent, OnExit, Settings};
 
+/// Names the cgroup of the unit that holds the workflows, below the cgroup2 mount; set by our unit for systemd.
+const HOLDER: &str = "SWARM_WORKFLOWS_CGROUP";
+
 /// Runs until it is told to end.
 pub fn run(context: &Context, stop_workflows: bool) -> Outcome {
     ask::settings(context)?;
@@ -62,7 +65,7 @@ fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Set
             env,
             given: given(config, file),
         },
-        holder: None,
+        holder: std::env::var_os(HOLDER).map(PathBuf::from),
     })
 }
 

@@ -38,11 +38,11 @@ impl Base {
             .map(|path| mount.join(path))
             .and_then(|path| path.parent().map(Path::to_owned));
         let own = own.filter(|path| path.starts_with(&mount));
-        let places = holder
-            .map(Path::to_owned)
-            .into_iter()
-            .chain([mount])
-            .chain(own);
+        let holder = holder.map(|path| mount.join(path.strip_prefix("/").unwrap_or(path)));
+        if let Some(holder) = holder.as_ref().filter(|path| !path.is_dir()) {
+            tracing::warn!(cgroup = %holder.display(), "the unit that holds the workflows does not run; their cgroups are made elsewhere");
+        }
+        let places = holder.into_iter().chain([mount]).chain(own);
         places
             .into_iter()
             .find_map(|place| Self::make(&place, &name))
