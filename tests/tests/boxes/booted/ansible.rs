@@ -1,0 +1,109 @@
+//! Boxes come up by Ansible.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use swarm_tests::{
+    Deploy, World,
+    boxes::{Fleet, GitServer, Playbook, means},
+    process::{output, run},
+    until,
+};
+
+const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
+
+#[test]
+fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_second_run_changes_nothing()
+-> Result<()> {
+    let (world, fleet) = (World::new()?, Fleet::boot(3)?);
+    let deploy = Deploy::new(&world)?;
+    let git = GitServer::set_up(&fleet, &fleet.boxes()[0], &world)?;
+    git.push(&deploy, &world)?;
+    for one in fleet.boxes() {
+        one.sh("! command -v swarm-agent && ! command -v swarm-map && ! id swarm && [ ! -e /etc/swarm ]")?;
+    }
+    let playbook = Playbook::new(&fleet, &world, &deploy, &git.url(), &git.identity)?;
+    playbook.run(&["--check"])?;
+    for one in fleet.boxes() {
+        one.sh("[ ! -e /etc/swarm ] && [ ! -e /usr/local/bin/swarm-agent ]")?;
+    }
+    let first = playbook.run(&[])?;
+    assert!(first.count("changed") > 20, "{first:?}");
+
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest(
+        "ticker",
+        "version = \"1.0.0\"\n\n[on]\nwhere = 'site == \"test\" && rack <= 1'\n\n[run]\nmode = \"daemon\"\n",
+    )?;
+    git.push(&deploy, &world)?;
+    let seen = until("both boxes running ticker, as the map says", || {
+        let rows = rows_on_the_map(&fleet).ok()?;
+        let runs = |name: &str| {
+            rows.iter().any(|row| {
+                row["box"] == name && row["version"] == "1.0.0" && row["state"] == "running"
+            })
+        };
+        (runs("box-2") && runs("box-3")).then_some(())
+    });
+    seen.with_context(|| format!("the map says {:#?}", rows_on_the_map(&fleet)))?;
+    for one in &fleet.boxes()[1..] {
+        let user = one.sh("ps -o user= -C swarm-agent | sort -u | tr '\\n' ' '; stat -c '%a %U' /etc/swarm/id /etc/swarm/enrol.token")?;
+        assert!(
+            user.starts_with("root swarm "),
+            "supervisor and agent run as {user}"
+        );
+        assert!(user.ends_with("600 root\n600 root"), "{user}");
+    }
+
+    for words in [&[][..], &["--check"]] {
+        let again = playbook.run(words)?;
+        assert_eq!(
+            again.count("changed"),
+            0,
+            "{words:?} changed: {:#?}",
+            again.notable
+        );
+    }
+    Ok(())
+}
+
+/// `GET /v1/boxes/{box}` of both, over https with the map's certificate pinned.
+fn rows_on_the_map(fleet: &Fleet) -> Result<Vec<Value>> {
+    let map = &fleet.boxes()[0];
+    let mut rows = Vec::new();
+    for one in &fleet.boxes()[1..] {
+        let text = run(fleet
+            .command("curl")
+            .args(["-sS", "--fail", "--max-time", "20", "--cacert"])
+            .arg(map.path("/etc/swarm/map-tls.pem"))
+            .arg(format!(
+                "https://{}:7700/v1/boxes/{}",
+                map.address(),
+                one.name
+            )))?;
+        let said: Value = serde_json::from_str(&text)?;
+        rows.extend(said["rows"].as_array().cloned().unwrap_or_default());
+    }
+    Ok(rows)
+}
+
+#[test]
+fn ansible_lint_has_nothing_to_say() -> Result<()> {
+    let lint = means::ansible("ansible-lint")?;
+    let folder = lint.parent().expect("a folder").display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH")?);
+    let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ansible");
+    let mut command = std::process::Command::new(lint);
+    let said = output(
+        command
+            .arg("--offline")
+            .current_dir(project)
+            .env("PATH", path),
+    )?;
+    assert!(
+        said.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
+    Ok(())
+}
