@@ -42,25 +42,38 @@ impl Base {
             .finalize();
         let cache = cache()?;
         let folder = cache.join(format!("{release}-{}", &hex::encode(key)[..12]));
-        let lock = File::create(folder.with_extension("lock"))?;
         // Whoever comes meanwhile waits for the one that makes it.
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-            .map_err(|(_, error)| error)
-            .context("locking the cache")?;
+        let _lock = lock(&folder.with_extension("lock"))?;
         if !folder.exists() {
             make(&release, &sources, &folder)?;
         }
         Ok(Self { folder })
     }
 
-    /// Where it lies.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// `root` in this folder becomes a copy of it, by an overlay: what is changed lies in `upper`.
+    pub fn mount(&self, folder: &Path) -> Result<()> {
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            self.folder.display(),
+            folder.join("upper").display(),
+            folder.join("work").display()
+        );
+        run(Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o", &layers])
+            .arg(folder.join("root")))
+        .map(drop)
     }
 }
 
+/// Held until it is dropped.
+pub(super) fn lock(path: &Path) -> Result<Flock<File>> {
+    Flock::lock(File::create(path)?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .with_context(|| path.display().to_string())
+}
+
 /// `$SWARM_BOXES_CACHE`, else the user's cache.
-pub fn cache() -> Result<PathBuf> {
+pub(super) fn cache() -> Result<PathBuf> {
     let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let folder = of("SWARM_BOXES_CACHE")
         .or_else(|| Some(of("XDG_CACHE_HOME")?.join("swarmlet/boxes")))

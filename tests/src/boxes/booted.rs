@@ -49,15 +49,7 @@ impl Booted {
         for name in ["upper", "work", "root"] {
             fs::create_dir_all(self.folder.join(name))?;
         }
-        let layers = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            base.folder().display(),
-            self.folder.join("upper").display(),
-            self.folder.join("work").display()
-        );
-        run(Command::new("mount")
-            .args(["-t", "overlay", "overlay", "-o", &layers])
-            .arg(self.folder.join("root")))?;
+        base.mount(&self.folder)?;
         fs::write(self.path("/etc/hostname"), format!("{}\n", self.name))?;
         fs::write(self.path("/etc/hosts"), hosts)?;
         super::fleet::let_in(&self.path("/"), key)?;

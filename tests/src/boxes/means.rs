@@ -26,6 +26,18 @@ pub fn require() -> Result<()> {
     Ok(())
 }
 
+/// The same for a virtual machine.
+pub fn require_emulator() -> Result<()> {
+    for (name, package) in [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("mke2fs", "e2fsprogs"),
+        ("setpriv", "util-linux"),
+    ] {
+        program(name, package)?;
+    }
+    Ok(())
+}
+
 /// A program of Ansible's: from the PATH, or from where `./dev` installs it.
 pub fn ansible(name: &str) -> Result<PathBuf> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/ansible/bin");

@@ -8,16 +8,21 @@ mod booted;
 mod fleet;
 mod git_server;
 mod groups;
+pub mod installed;
 pub mod means;
 mod playbook;
+mod serial;
 mod sweep;
 pub mod switch;
+pub mod vm;
 
 pub use base::Base;
 pub use booted::Booted;
 pub use fleet::Fleet;
 pub use git_server::GitServer;
+pub use installed::Installed;
 pub use playbook::{Playbook, Recap};
+pub use vm::Vm;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -49,16 +50,14 @@ impl<'a> Playbook<'a> {
         let known = fs::read_to_string(fleet.folder().join("known_hosts"))?;
         let binaries = swarm_program("swarm-agent");
         let binaries = binaries.parent().context("a folder")?;
-        let boxes: String = fleet.boxes()[1..]
-            .iter()
-            .enumerate()
-            .map(|(number, one)| {
-                format!(
-                    "        {}: {{swarm_agent_labels: {{site: test, rack: {number}}}}}\n",
-                    one.name
-                )
-            })
-            .collect();
+        let mut boxes = String::new();
+        for (number, one) in fleet.boxes()[1..].iter().enumerate() {
+            writeln!(
+                boxes,
+                "        {}: {{swarm_agent_labels: {{site: test, rack: {number}}}}}",
+                one.name
+            )?;
+        }
         let inventory = format!(
             "all:\n  vars:\n    swarm_binaries: {binaries}\n    swarm_repository_url: {url}\n    swarm_repository_known_hosts: |\n      {known}\n    \
              swarm_repository_identity_file: {identity}\n    swarm_trust_introduction: \"{introduction}\"\n    swarm_trust_policy_sha256: \"{policy}\"\n    \
