@@ -1,113 +1,136 @@
-//! Who stands behind a policy that is not committed yet, and who still has to (SPEC §4 rule 2). Reads policy.sigs/ in the
-//! working tree.
+//! Who stands behind a policy that is not on the trunk yet, and who still has to (SPEC §4 rule 2): counted by the very code
+//! that boxes count with. Reads policy.sigs/ in the working tree.
 
-use crate::{deploy_repository::DeployRepository, failure::Outcome, pack::read_limited, words};
-use std::collections::BTreeSet;
+use crate::{
+    audit::trunk, deploy_repository::DeployRepository, failure::Outcome, git::Git,
+    pack::read_limited,
+};
+use std::convert::Infallible;
 use swarm_manifests::{
-    name::Name,
-    policy::{self, Policy},
-    signature::{MAX_ARMOUR, Signature},
+    approval::Tally,
+    policy::{Approval, FOLDER, Policy, Proposal, Revocations, Stand},
+    signature::MAX_ARMOUR,
 };
 
 /// How far a change is approved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Standing {
-    /// Who stands behind it.
-    pub behind: BTreeSet<Name>,
-    /// How many must.
-    pub needed: u32,
-    /// Who else can.
-    pub could: BTreeSet<Name>,
+    stand: Stand,
 }
 
 impl Standing {
-    /// How many are missing.
-    pub fn missing(&self) -> u32 {
-        let behind = u32::try_from(self.behind.len()).unwrap_or(u32::MAX);
-        self.needed.saturating_sub(behind)
+    /// Of the old policy's count and the new one's, that which misses more.
+    fn tally(&self) -> &Tally {
+        let new = self.stand.new.as_ref();
+        new.filter(|new| new.missing() > self.stand.old.missing())
+            .unwrap_or(&self.stand.old)
     }
 
-    /// The same with one more person behind it, if they can be.
-    #[must_use]
-    pub fn with(mut self, person: Option<&Name>) -> Self {
-        if let Some(person) = person.and_then(|person| self.could.take(person)) {
-            self.behind.insert(person);
-        }
-        self
+    /// How many are missing.
+    pub fn missing(&self) -> u32 {
+        self.tally().missing()
+    }
+
+    /// Whether it takes one person alone.
+    pub fn is_alone(&self) -> bool {
+        self.stand.old.needed <= 1 && self.stand.new.as_ref().is_none_or(|new| new.needed <= 1)
     }
 
     /// Who is there, who is missing, in words.
-    pub fn in_words(&self, whose: &str) -> String {
-        let behind: Vec<Name> = self.behind.iter().cloned().collect();
-        let could: Vec<Name> = self.could.iter().cloned().collect();
-        let there = if behind.is_empty() {
-            "nobody has yet".into()
-        } else {
-            format!("{} did", words::listed(&behind))
-        };
-        match self.missing() {
-            0 => format!(
-                "{} needed: {}",
-                words::count(self.needed, whose),
-                words::listed(&behind)
-            ),
-            missing => format!(
-                "{} needed, and {there}; {missing} of {} can still approve",
-                words::count(self.needed, whose),
-                words::listed(&could)
-            ),
-        }
+    pub fn in_words(&self) -> String {
+        self.tally().sentence("admins")
+    }
+
+    /// Approvals that do not count: the file, and why.
+    pub fn odd(&self) -> &[(String, String)] {
+        &self.stand.odd
     }
 
     /// As JSON has it.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::json!({"needed": self.needed, "behind": self.behind, "missing": self.missing(), "can": self.could})
+        json(self.tally())
     }
 }
 
-/// Who stands behind the policy of the working tree, by signatures over exactly these bytes. Where admins, their keys or the
-/// threshold change, the new policy must be satisfied too: the larger need counts.
+/// A tally as JSON has it.
+pub fn json(tally: &Tally) -> serde_json::Value {
+    let can: Vec<_> = tally.others().collect();
+    serde_json::json!({"needed": tally.needed, "behind": tally.by, "missing": tally.missing(), "can": can})
+}
+
+/// Who stands behind the policy of the working tree: by signatures over exactly these bytes, and the signer of the commit
+/// that is to come, where their key's fingerprint is known.
 pub fn of_policy(
     repository: &DeployRepository,
-    old: &Policy,
-    new: &Policy,
+    (old, new): (&Policy, &Policy),
     text: &[u8],
+    signer: Option<&str>,
 ) -> Outcome<Standing> {
-    let mut behind = BTreeSet::new();
-    for signature in signatures(repository)? {
-        let holds = signature.verify(policy::NAMESPACE, text).is_ok();
-        if let Some(person) = old.person_of(&signature.key()).filter(|_| holds)
-            && old.is_admin(person)
-        {
-            behind.insert(person.clone());
-        }
-    }
-    let admins = |policy: &Policy| -> BTreeSet<Name> {
-        let admins = policy
-            .people
-            .iter()
-            .filter(|(_, person)| person.admin && !person.keys.is_empty());
-        admins.map(|(name, _)| name.clone()).collect()
+    let files = files(repository)?;
+    let approvals: Vec<_> = files
+        .iter()
+        .map(|(person, armour)| Approval { person, armour })
+        .collect();
+    let line = if old.revoked.is_empty() && new.revoked.is_empty() {
+        Vec::new()
+    } else {
+        first_parents(&repository.git)?
     };
-    let could = admins(old).difference(&behind).cloned().collect();
+    let revocations = |policy: &Policy| {
+        let position = |commit: swarm_manifests::id::Oid| {
+            let at = line.iter().position(|id| *id == commit.to_string());
+            Ok::<_, Infallible>(at.and_then(|at| u64::try_from(at).ok()))
+        };
+        match Revocations::of(policy, position) {
+            Ok(found) => found,
+            Err(never) => match never {},
+        }
+    };
+    let (before, after) = (revocations(old), revocations(new));
+    let proposal = Proposal {
+        old,
+        new,
+        text,
+        position: u64::try_from(line.len()).unwrap_or(u64::MAX),
+        revoked: (&before, &after),
+    };
     Ok(Standing {
-        behind,
-        needed: old.threshold.max(new.threshold),
-        could,
+        stand: proposal.stand(&approvals, signer),
     })
 }
 
-fn signatures(repository: &DeployRepository) -> Outcome<Vec<Signature>> {
-    let folder = repository.top().join("policy.sigs");
+/// The trunk's commits, the introduction first.
+fn first_parents(git: &Git) -> Outcome<Vec<String>> {
+    let introduction = trunk::introduction(git, "HEAD")?;
+    let below = git.line([
+        "rev-list",
+        "--first-parent",
+        "--reverse",
+        &format!("{introduction}..HEAD"),
+    ])?;
+    let mut line = vec![introduction];
+    line.extend(below.lines().map(ToString::to_string));
+    Ok(line)
+}
+
+/// The person that each file of policy.sigs/ is named after, and its bytes.
+fn files(repository: &DeployRepository) -> Outcome<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir(&folder) else {
+    let Ok(entries) = std::fs::read_dir(repository.top().join(FOLDER)) else {
         return Ok(found);
     };
     for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let armour = read_limited(&entry.path(), MAX_ARMOUR as u64 + 1)?;
-            found.extend(Signature::parse(&armour).ok());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let person = name
+            .strip_suffix(".sig")
+            .filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        if let Some(person) = person {
+            found.push((
+                person.into(),
+                read_limited(&entry.path(), MAX_ARMOUR as u64 + 1)?,
+            ));
         }
     }
+    found.sort();
     Ok(found)
 }

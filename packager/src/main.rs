@@ -16,6 +16,7 @@ mod key;
 mod pack;
 mod place;
 mod policy_edit;
+mod proposed;
 mod published;
 mod push;
 mod secrets;

@@ -68,6 +68,16 @@ fn people(old: &Policy, new: &Policy, said: &mut Vec<String>) {
             (true, false) => said.push(format!("{name} is no admin any more")),
             _ => {}
         }
+        if before.touch != person.touch {
+            let how = if person.needs_touch() {
+                "only with"
+            } else {
+                "also without"
+            };
+            said.push(format!(
+                "signatures of {name}'s security keys count {how} a touch"
+            ));
+        }
     }
     for name in old
         .people

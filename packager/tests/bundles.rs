@@ -303,15 +303,6 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn what_is_not_built_yet_says_so() {
-    let world = World::new();
-    world
-        .pack(".", &["approve", "policy.toml"])
-        .code(1)
-        .says("S-FILE-10");
-}
-
-#[test]
 fn links_that_together_lead_out_or_in_a_circle_are_not_packed() {
     for (links, why) in [
         (

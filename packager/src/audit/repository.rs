@@ -12,6 +12,7 @@ use std::{
     path::Path,
 };
 use swarm_manifests::{
+    approval,
     bundle::MAX_TEXT,
     id::{Digest, Oid},
     lock::Kind,
@@ -75,6 +76,9 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
         Some(head) => judged(repository, &objects, &mut verifier, &head, &mut report)?,
         None => None,
     };
+    if let Some(trusted) = &trusted {
+        waiting(&objects, &mut verifier, trusted, &mut report)?;
+    }
     let mut seen = BTreeSet::new();
     for (path, text, manifest) in &manifests {
         if !boxes.is_empty() && !boxes.iter().any(|entry| chooses(manifest, entry)) {
@@ -97,6 +101,30 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
         }
     }
     Ok(report)
+}
+
+/// What waits for people, and what came back because a newer version is void: nothing is wrong with either.
+fn waiting(
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: &Trusted,
+    report: &mut Report,
+) -> Outcome {
+    for found in verifier.snapshot(objects, trusted)?.workflows {
+        let path = &found.brought.path;
+        if let Err(refusal) = approval::enough(&found.backing.tally, path) {
+            report.warnings.push(format!("{path} waits: {refusal}"));
+        }
+        for (file, why) in &found.backing.odd {
+            report
+                .warnings
+                .push(format!("{file} does not count: {why}"));
+        }
+        report
+            .warnings
+            .extend(found.instead_of.map(|refusal| format!("{path}: {refusal}")));
+    }
+    Ok(())
 }
 
 /// Verifies the trunk; how far it is good.

@@ -1,5 +1,6 @@
 //! The commands that people type, a file each. stdout is data, stderr is talk.
 
+mod approve;
 mod build;
 mod check;
 mod deploy;
@@ -115,7 +116,7 @@ pub fn run(cli: Cli) -> Outcome {
             );
             Ok(())
         }
-        Command::Approve(_) => Err(Failure::not_built("swarm-pack approve", "")),
+        Command::Approve(args) => approve::run(&args, json),
         Command::Vouch(args) => vouch::run(&args, json),
         Command::Encrypt(_) => Err(Failure::not_built("swarm-pack encrypt", "")),
         Command::Plan { key } => plan::run(&key, json),

@@ -15,12 +15,10 @@ use crate::{
     talk,
 };
 use swarm_manifests::{
-    id::Digest, manifest::Manifest, name::Name, problem::Refusal, revision::revision,
+    approval, id::Digest, manifest::Manifest, problem::Refusal, revision::revision,
     rules::file::BAD_VALUE,
 };
-use swarm_repository::{
-    bundle::Looked, objects::Objects, snapshot::Snapshot, trusted::Trusted, verifier::Verifier,
-};
+use swarm_repository::{bundle::Looked, objects::Objects, trusted::Trusted, verifier::Verifier};
 
 /// What boxes read; what is changed here and not committed is in the plan too.
 const OURS: [&str; 7] = [
@@ -195,7 +193,7 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
             }
             Ok(manifest) => Workflow {
                 runs: runs(objects, verifier, trusted, manifest)?,
-                waits: waits(&snapshot, manifest, &found.brought.by),
+                waits: approval::enough(&found.backing.tally, &found.brought.path).err(),
                 manifest: Some(manifest.clone()),
             },
         };
@@ -230,20 +228,4 @@ fn runs(
             )),
         },
     )
-}
-
-/// Who is still to approve it.
-fn waits(snapshot: &Snapshot, manifest: &Manifest, by: &Name) -> Option<Refusal> {
-    let (needed, could) = snapshot.policy.approvals_needed(manifest);
-    if needed <= 1 {
-        return None;
-    }
-    let others: Vec<Name> = could.into_iter().filter(|name| name != by).collect();
-    Some(Refusal::new(
-        &swarm_manifests::rules::trunk::APPROVALS,
-        format!(
-            "{needed} people must stand behind it; {by} does, {} can",
-            crate::words::listed(&others)
-        ),
-    ))
 }
