@@ -191,6 +191,13 @@ impl Control {
         uid == 0 || uid == Uid::effective().as_raw() || Some(uid) == self.agent || is_operator(uid)
     }
 
+    /// Whether somebody follows this workflow's log.
+    pub(crate) fn is_followed(&self, name: &Name) -> bool {
+        self.clients.values().any(|client| {
+            matches!(&client.feed, Feed::Logs { follow: Some(follow), .. } if follow.workflow == *name)
+        })
+    }
+
     /// Something for a client, which may be gone.
     pub(crate) fn say(&mut self, id: u64, response: &Response) {
         if let Some(client) = self.clients.get_mut(&id) {

@@ -15,6 +15,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use swarm_manifests::report::Event;
 
@@ -35,6 +39,8 @@ pub struct Journal {
     sequence: u64,
     prev: String,
     dirty: bool,
+    /// A thread brings records to the disk.
+    aside: Arc<AtomicBool>,
     rotate: u64,
 }
 
@@ -92,6 +98,7 @@ impl Journal {
                 sequence,
                 prev,
                 dirty: false,
+                aside: Arc::default(),
                 rotate,
             },
             cut,
@@ -120,9 +127,36 @@ impl Journal {
         self.dirty
     }
 
+    /// Begins to bring everything written to the disk, and does not wait for it. False: the last time is not over yet.
+    pub fn sync_aside(&mut self) -> io::Result<bool> {
+        if !self.dirty {
+            return Ok(true);
+        }
+        if self.aside.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let (file, aside) = (self.file.try_clone()?, Arc::clone(&self.aside));
+        aside.store(true, Ordering::Release);
+        let started = std::thread::Builder::new()
+            .name("journal".into())
+            .stack_size(64 << 10)
+            .spawn(move || {
+                if let Err(error) = file.sync_data() {
+                    tracing::error!(%error, "the journal could not be brought to the disk");
+                }
+                aside.store(false, Ordering::Release);
+            });
+        if let Err(error) = started {
+            self.aside.store(false, Ordering::Release);
+            return Err(error);
+        }
+        self.dirty = false;
+        Ok(true)
+    }
+
     /// Returns when everything written is on the disk.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        if self.dirty {
+        if self.dirty || self.aside.load(Ordering::Acquire) {
             self.file.sync_data().map_err(|source| JournalError {
                 path: self.folder.clone(),
                 source,

@@ -1,9 +1,9 @@
 //! The machine of one workflow: what happened comes in, what to do goes out. Pure.
 //!
 //! [`step`] takes a [`State`] and an [`Event`] and gives the next state and the [`Effect`]s; [`deadline`] says when it wants an
-//! [`Event::Tick`]: a timer is no effect that could be forgotten. Whoever drives it saves the state first, then carries the effects
-//! out in their order, journal records before acts. After a crash the saved state and what the kernel still knows
-//! ([`Event::Recovered`]) are enough to go on.
+//! [`Event::Tick`]: a timer is no effect that could be forgotten. Whoever drives it saves the state, before the effects where
+//! [`is_saved_first`] says so and soon after them otherwise, and carries the effects out in their order, journal records before acts.
+//! After a crash the saved state and what the kernel still knows ([`Event::Recovered`]) are enough to go on.
 //!
 //! What holds after each step, whatever happened (the simulation asserts it):
 //! * a process is started only where no tree of that instance is left;
@@ -37,7 +37,7 @@ pub use life::in_words;
 pub use rows::{Usage, actual, rows};
 pub use state::{
     Alive, Ended, Going, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then,
-    Trouble, Version,
+    Trail, Trouble, Version, trail,
 };
 
 use crate::time::BootTime;
@@ -106,6 +106,24 @@ fn alive_deadline(state: &State, alive: &Alive) -> Option<BootTime> {
         .chain(alive.probe)
         .chain(going)
         .min()
+}
+
+/// Whether a state has to be on the disk before what follows from it is done; `saved` is the trail of the one that is there.
+///
+/// A start need not wait for that where the saved state leads to its tree: after a crash, a process that the saved state does not know is
+/// found there, and ended before the next one is started.
+pub fn is_saved_first(saved: Option<Trail>, state: &State, effects: &[Effect]) -> bool {
+    let starts = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Spawn { .. }));
+    must_last(effects) || (starts && (saved.is_none() || saved != trail(state)))
+}
+
+/// Whether a power cut must not take what was decided.
+pub fn must_last(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Journal(_, Sync::Now)))
 }
 
 /// Whether [`Change::TreeGone`] is waited for.

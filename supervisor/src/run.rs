@@ -50,6 +50,7 @@ use std::{
     fs::{self, File},
     io,
     path::PathBuf,
+    time::Duration,
 };
 use swarm_manifests::name::Name;
 pub(crate) use watch::Token;
@@ -97,6 +98,20 @@ pub(crate) struct Supervisor {
     changed: BTreeSet<Name>,
     /// Instances whose tree is looked after until it is gone.
     clearing: BTreeSet<(Name, u16)>,
+    /// Of these, the ones that are to be looked at now.
+    stirred: BTreeSet<(Name, u16)>,
+    /// When which machine wants a tick.
+    ticks: BTreeSet<(BootTime, Name)>,
+    /// Main processes on their way to their programs, oldest first: until when, whose, which run.
+    births: VecDeque<(BootTime, Name, u16, u64)>,
+    /// Instances in whose log something waits for its line's end.
+    half_lines: BTreeSet<(Name, u16)>,
+    /// Instances whose status is held back for a while.
+    held_back: BTreeSet<(Name, u16)>,
+    /// When all that clear were looked at last.
+    looked: Option<BootTime>,
+    /// What output is read into.
+    buffer: Vec<u8>,
     jobs: jobs::Jobs,
     spool: Spool,
     /// What a former life of ours may not have logged.
@@ -111,9 +126,11 @@ pub(crate) struct Supervisor {
 }
 
 /// A group of journal records is on the disk within so long.
-const GROUP: std::time::Duration = std::time::Duration::from_millis(100);
+const GROUP: Duration = Duration::from_millis(100);
 /// How often a tree that does not tell by itself is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(10);
+/// So many events are seen to before descriptors have their turn again.
+const TURN: usize = 64;
 
 impl Supervisor {
     fn open(settings: Settings) -> Result<Self, RunError> {
@@ -167,6 +184,13 @@ impl Supervisor {
             unsaved: BTreeSet::new(),
             changed: BTreeSet::new(),
             clearing: BTreeSet::new(),
+            stirred: BTreeSet::new(),
+            ticks: BTreeSet::new(),
+            births: VecDeque::new(),
+            half_lines: BTreeSet::new(),
+            held_back: BTreeSet::new(),
+            looked: None,
+            buffer: Vec::new(),
             jobs,
             spool,
             unfinished,
@@ -199,7 +223,11 @@ impl Supervisor {
 
     fn ready(&mut self, source: Source) {
         match source {
-            Source::Alarm | Source::Tree => {}
+            Source::Alarm => {}
+            Source::Tree(workflow, instance) => {
+                self.stirred.insert((workflow, instance));
+            }
+            Source::Birth(workflow, instance) => self.born(&workflow, instance, false),
             Source::Signals => self.signalled(),
             Source::Agent => self.agent_ready(),
             Source::AgentExit => self.agent_exited(),
@@ -207,7 +235,7 @@ impl Supervisor {
             Source::Client(id) => self.client_ready(id),
             Source::Exit(workflow, instance) => self.main_ended(&workflow, instance),
             Source::Output(workflow, instance, stream) => {
-                self.read_output(&workflow, instance, stream);
+                self.output_ready(&workflow, instance, stream);
             }
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
             Source::Job(id) => self.job_ready(id),
@@ -217,36 +245,45 @@ impl Supervisor {
 
     /// When something is to be done although nothing happens.
     fn next_deadline(&self) -> Option<BootTime> {
-        let machines = self
-            .workflows
-            .values()
-            .filter_map(|workflow| workflow.deadline);
-        let logs = self.log_deadline();
-        let looks = (!self.clearing.is_empty()).then(|| clock::now() + LOOK);
+        if !self.queue.is_empty() {
+            return Some(clock::now());
+        }
+        let looks = (!self.clearing.is_empty()).then(|| clock::now() + self.look());
         let rest = [
+            self.ticks.first().map(|(at, _)| *at),
             self.sync_by,
             looks,
-            logs,
+            self.log_deadline(),
+            self.birth_deadline(),
+            self.publish_by(),
             self.agent.again,
             self.agent.settled,
             self.jobs.deadline(),
             self.notices_deadline(),
             self.watchdog.deadline(),
         ];
-        machines.chain(rest.into_iter().flatten()).min()
+        rest.into_iter().flatten().min()
+    }
+
+    /// A cgroup tells when it becomes empty: it is looked at all the same, seldom.
+    fn look(&self) -> Duration {
+        if self.trees.needs_reaping() {
+            LOOK
+        } else {
+            LOOK * 20
+        }
     }
 
     fn due(&mut self) {
         let now = clock::now();
-        let due: Vec<Name> = self
-            .workflows
-            .iter()
-            .filter(|(_, w)| w.deadline.is_some_and(|at| at <= now))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
-            self.queue.push_back((name, Event::Tick));
+        let due = self.ticks.iter().take_while(|(at, _)| *at <= now);
+        self.queue
+            .extend(due.map(|(_, name)| (name.clone(), Event::Tick)));
+        if self.looked.is_none_or(|at| at + self.look() <= now) {
+            self.looked = Some(now);
+            self.stirred.extend(self.clearing.iter().cloned());
         }
+        self.births_due(now);
         self.flush_logs(now);
         self.jobs_due(now);
         self.notices_due(now);
@@ -257,16 +294,14 @@ impl Supervisor {
         self.watchdog.due(now);
     }
 
-    /// Everything that follows from what happened, until nothing does; then what was put off.
+    /// Everything that follows from what happened, until nothing does or others have waited long enough; then what was put off.
     fn turn_over(&mut self) {
-        loop {
-            while let Some((name, event)) = self.queue.pop_front() {
-                self.feed(&name, event);
-            }
+        for _ in 0..TURN {
             self.look_after_trees();
-            if self.queue.is_empty() {
+            let Some((name, event)) = self.queue.pop_front() else {
                 break;
-            }
+            };
+            self.feed(&name, event);
         }
         for name in std::mem::take(&mut self.unsaved) {
             self.save(&name, false);
@@ -290,7 +325,14 @@ impl Supervisor {
             dice: clock::dice(),
         };
         let (state, effects) = machine::step(workflow.state, event, now);
-        workflow.deadline = machine::deadline(&state);
+        let deadline = machine::deadline(&state);
+        if workflow.deadline != deadline {
+            if let Some(at) = workflow.deadline {
+                self.ticks.remove(&(at, name.clone()));
+            }
+            self.ticks.extend(deadline.map(|at| (at, name.clone())));
+            workflow.deadline = deadline;
+        }
         workflow.state = state;
         if workflow.state != before || !effects.is_empty() {
             self.changed.insert(name.clone());
@@ -313,7 +355,9 @@ impl Supervisor {
         for instance in &workflow.state.instances {
             let key = (workflow.state.workflow.clone(), instance.number);
             if machine::wants_gone(&instance.phase) {
-                self.clearing.insert(key);
+                if self.clearing.insert(key.clone()) {
+                    self.stirred.insert(key);
+                }
             } else {
                 self.clearing.remove(&key);
             }
@@ -337,6 +381,9 @@ impl Supervisor {
             self.unsaved.insert(name.clone());
             return false;
         }
+        if let Some(workflow) = self.workflows.get_mut(name) {
+            workflow.saved = machine::trail(&workflow.state);
+        }
         true
     }
 
@@ -352,9 +399,21 @@ impl Supervisor {
         }
     }
 
+    /// The disk takes milliseconds: a thread waits for it, and nobody else.
     fn sync_journal(&mut self) {
-        if self.sync_by.is_some_and(|by| by <= clock::now()) {
-            self.sync_journal_now();
+        let now = clock::now();
+        if self.sync_by.is_none_or(|by| by > now) {
+            return;
+        }
+        self.sync_by = None;
+        match self.journal.sync_aside() {
+            Ok(true) => {}
+            // The last group is not there yet.
+            Ok(false) => self.sync_by = Some(now + GROUP),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for the journal");
+                self.sync_journal_now();
+            }
         }
     }
 

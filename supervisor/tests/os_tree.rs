@@ -154,7 +154,7 @@ fn a_fork_bomb_is_ended() {
 fn memory_is_limited_by_somebody_and_it_is_said_by_whom() {
     let world = World::new();
     for trees in both(&world) {
-        let tree = tree(&trees, &world, UID + 4);
+        let mut tree = tree(&trees, &world, UID + 4);
         let limited = tree.limit(&Limits {
             memory: Some(ByteSize(64 << 20)),
             ..Limits::default()

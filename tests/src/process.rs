@@ -120,6 +120,16 @@ pub fn signal(pid: u32, name: &str) {
         .status();
 }
 
+/// `kill -9` of one process, without a program that does it.
+pub fn kill_now(pid: u32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+    }
+}
+
 /// Sends a signal to a process group that its leader's id names.
 pub fn signal_group(leader: u32, name: &str) {
     let _ = Command::new("kill")

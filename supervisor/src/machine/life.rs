@@ -252,7 +252,7 @@ impl Turn {
     }
 
     pub(super) fn spec(&self) -> Option<&RunSpec> {
-        self.state.current.as_ref().map(|current| &current.spec)
+        self.state.current.as_ref().map(|current| &*current.spec)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Effect, Ended, Order, Phase, Preparation, Sync, Then, Trouble, Turn, Version, record_of,
 };
 use crate::protocol::{Origin, RunSpec};
+use std::sync::Arc;
 use swarm_manifests::{id::Digest, report};
 
 impl Turn {
@@ -19,7 +20,7 @@ impl Turn {
             if was_refused(&successor.preparation) {
                 successor.preparation = Preparation::Unasked;
             }
-            successor.spec = spec;
+            successor.spec = Arc::new(spec);
             return;
         }
         let going = leaving
@@ -37,12 +38,12 @@ impl Turn {
             if going {
                 // It is being stopped already: it comes after itself.
                 let again = Version {
-                    spec,
+                    spec: Arc::new(spec),
                     preparation: current.preparation.clone(),
                 };
                 return self.succeed(again);
             }
-            current.spec = spec;
+            current.spec = Arc::new(spec);
             if was_refused(&current.preparation) {
                 current.preparation = Preparation::Unasked;
                 self.wake(|ended| ended == Ended::Refused);
@@ -63,7 +64,7 @@ impl Turn {
             .version(&spec.revision)
             .is_some_and(|v| v.preparation == Preparation::Failed(trouble.clone()));
         let version = Version {
-            spec,
+            spec: Arc::new(spec),
             preparation: Preparation::Failed(trouble.clone()),
         };
         if !known {

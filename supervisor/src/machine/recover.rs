@@ -99,7 +99,7 @@ impl Turn {
                 self.clear(at, then);
             }
             Phase::Clearing { then, .. } => self.clear(at, then),
-            Phase::Installing => self.state.instances[at].phase = Phase::Vacant,
+            Phase::Installing if !leftovers => self.state.instances[at].phase = Phase::Vacant,
             other if leftovers => self.clear(at, rest(&other)),
             _ => {}
         }

@@ -3,7 +3,7 @@
 
 use super::{
     Change, Effect, Ended, Event, Now, Order, Phase, Preparation, Process, State, Survivor, Sync,
-    Trouble, deadline, sample, step, wants_gone,
+    Trouble, deadline, is_saved_first, sample, step, trail, wants_gone,
 };
 use crate::{
     protocol::{InstallSpec, Origin, RunSpec},
@@ -93,10 +93,8 @@ impl World {
         if self.dice.one_in(400) {
             return self.crash();
         }
-        let last = effects
-            .iter()
-            .any(|e| matches!(e, Effect::Spawn { .. } | Effect::Journal(_, Sync::Now)));
-        if last {
+        let first = is_saved_first(self.saved.as_ref().and_then(trail), &self.state, &effects);
+        if first {
             self.saved = Some(self.state.clone());
         }
         for effect in effects {
@@ -105,7 +103,8 @@ impl World {
                 return self.crash();
             }
         }
-        if self.saved.is_some() || self.state.current.is_some() {
+        // Several events may come before the next time that it is saved.
+        if self.state.current.is_some() && !self.dice.one_in(3) {
             self.saved = Some(self.state.clone());
         }
         if self.state.is_gone() {

@@ -5,6 +5,7 @@ use crate::{
     time::{BootTime, Wall},
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use swarm_manifests::{id::Digest, name::Name, status::LastExit};
 
 /// One workflow with its instances. It is saved, as it is, before anything that it decides is done.
@@ -32,7 +33,8 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Version {
-    pub spec: RunSpec,
+    /// Shared: a state is copied at each of its events.
+    pub spec: Arc<RunSpec>,
     pub preparation: Preparation,
 }
 
@@ -216,6 +218,15 @@ pub enum Ended {
     Refused,
 }
 
+/// Which trees a state leads to: its revision and how many instances it has. None: to none.
+pub type Trail = (Digest, usize);
+
+/// The trail of a state.
+pub fn trail(state: &State) -> Option<Trail> {
+    let current = state.current.as_ref()?;
+    Some((current.spec.revision, state.instances.len()))
+}
+
 impl State {
     /// A workflow that nothing is known of yet.
     pub fn new(workflow: Name) -> Self {
@@ -256,7 +267,7 @@ impl Version {
     /// As it was put.
     pub fn new(spec: RunSpec) -> Self {
         Self {
-            spec,
+            spec: Arc::new(spec),
             preparation: Preparation::Unasked,
         }
     }

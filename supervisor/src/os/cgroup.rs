@@ -89,12 +89,12 @@ impl Base {
         format!("cgroup v2 {}, {with}", self.path.display())
     }
 
-    /// The folder of one tree.
-    pub fn group(&self, name: &str) -> io::Result<Group> {
+    /// The folder of one tree, and whether it is a new one.
+    pub fn group(&self, name: &str) -> io::Result<(Group, bool)> {
         let path = self.path.join(name);
-        make_folder(&path)?;
+        let is_new = make_folder(&path)?;
         let events = File::open(path.join("cgroup.events"))?;
-        Ok(Group { path, events })
+        Ok((Group { path, events }, is_new))
     }
 
     /// The trees that are there.
@@ -203,10 +203,11 @@ fn remove_folders(folder: &Path) -> io::Result<()> {
     fs::remove_dir(folder)
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+/// False: it is there already.
+fn make_folder(path: &Path) -> io::Result<bool> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.map(|()| true),
     }
 }
 

@@ -9,6 +9,7 @@ mod privileges;
 use libc::{c_char, c_int, c_long};
 pub use namespaces::{Mounts, Op};
 use namespaces::{private_mounts, private_network};
+pub use privileges::add_rule;
 use privileges::{filters, privileges};
 use std::{ffi::CString, os::fd::RawFd, ptr};
 

@@ -1,14 +1,18 @@
 //! The landlock rules of a workflow: granted paths come in, a ruleset that the child lays on itself comes out. Opens files.
 
-use super::launch::Launch;
-use landlock::{
-    ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
-    RulesetCreatedAttr,
-};
+use super::{child, clock, launch::Launch};
+use crate::time::BootTime;
+use landlock::{ABI, Access, AccessFs, BitFlags};
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    fs::OpenOptions,
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 /// What may be read and executed on every box: where systems keep programs, libraries and settings.
@@ -49,12 +53,22 @@ const DEVICES: &[&str] = &[
 /// The newest rights that are asked for. Later ones (connecting to Unix sockets by path) would close what a workflow may use.
 const NEWEST: ABI = ABI::V5;
 
+/// How long the usual paths are held open before they are looked up anew: systems get new folders while we run.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// A ruleset, and what its rights are on this kernel.
 #[derive(Debug)]
 pub struct Rules {
     pub fd: OwnedFd,
     /// Every right that is handled: what the private /tmp gets, which exists in the child only.
     pub all: u64,
+}
+
+/// A path that rules are made of, held open.
+#[derive(Debug)]
+struct Held {
+    fd: OwnedFd,
+    access: u64,
 }
 
 /// Which landlock this kernel has; none where it has none.
@@ -86,75 +100,130 @@ pub fn rules(
     if abi() == ABI::Unsupported {
         return Ok(None);
     }
-    let newest = NEWEST.min(abi());
-    let all = AccessFs::from_all(newest);
-    let look = AccessFs::from_read(newest);
-    let device = AccessFs::from_file(newest) & !AccessFs::Execute;
-    let text = |error: landlock::RulesetError| error.to_string();
-    let created = Ruleset::default()
-        .handle_access(all)
-        .map_err(text)?
-        .create()
-        .map_err(text)?;
-    let mut rules = Adding(created);
-    for path in SYSTEM {
-        rules.add_if_there(Path::new(path), look)?;
+    let rights = Rights::here();
+    let handled = rights.all.bits();
+    // SAFETY: landlock_create_ruleset(2) reads as many bytes of the attributes as it is told: the first field, which is all we ask for.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            &raw const handled,
+            size_of_val(&handled),
+            0,
+        )
+    };
+    let fd = owned(fd).map_err(|error| error.to_string())?;
+    for held in usual(rights).map_err(|error| error.to_string())?.iter() {
+        add(&fd, held).map_err(|error| error.to_string())?;
     }
-    if let Some(home) = program.and_then(home_of_program) {
-        rules.add_if_there(&home, look)?;
-    }
-    for path in DEVICES {
-        rules.add_if_there(Path::new(path), device | AccessFs::ReadDir)?;
-    }
-    for path in launch
+    let granted = launch
         .sandbox
         .devices
         .iter()
         .flat_map(|pattern| devices(pattern))
-    {
-        rules.add_if_there(&path, device)?;
+        .map(|path| (path, rights.device))
+        .chain(
+            program
+                .and_then(home_of_program)
+                .map(|home| (home, rights.look)),
+        );
+    let asked = read.iter().map(|path| (path, rights.look));
+    let asked = asked.chain(write.iter().map(|path| (path, rights.all)));
+    for (path, access) in granted {
+        if let Ok(held) = Held::open(&path, access) {
+            add(&fd, &held).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
     }
-    for path in read {
-        rules.add(path, look)?;
+    for (path, access) in asked {
+        Held::open(path, access)
+            .and_then(|held| add(&fd, &held))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    for path in write {
-        rules.add(path, all)?;
+    // /dev/stdout and /proc/self/fd/1 open the pipe by its name again. One without a name cannot have a rule (EBADFD), and needs none.
+    let pipe = (AccessFs::ReadFile | AccessFs::WriteFile).bits();
+    for end in [&launch.stdout, &launch.stderr] {
+        let _ = child::add_rule(fd.as_raw_fd(), end.as_raw_fd(), pipe);
     }
-    // /dev/stdout and /proc/self/fd/1 open the pipe by its name again.
-    for fd in [&launch.stdout, &launch.stderr] {
-        rules.add_fd(fd, AccessFs::ReadFile | AccessFs::WriteFile);
-    }
-    let fd: Option<OwnedFd> = rules.0.into();
-    Ok(fd.map(|fd| Rules {
-        fd,
-        all: all.bits(),
-    }))
+    Ok(Some(Rules { fd, all: handled }))
 }
 
-struct Adding(RulesetCreated);
+/// What a rule may allow on this kernel.
+#[derive(Debug, Clone, Copy)]
+struct Rights {
+    all: BitFlags<AccessFs>,
+    look: BitFlags<AccessFs>,
+    device: BitFlags<AccessFs>,
+    file: BitFlags<AccessFs>,
+}
 
-impl Adding {
-    fn add(&mut self, path: &Path, access: BitFlags<AccessFs>) -> Result<(), String> {
-        let fd = PathFd::new(path).map_err(|error| error.to_string())?;
-        (&mut self.0)
-            .add_rule(PathBeneath::new(fd, access))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(())
-    }
-
-    fn add_if_there(&mut self, path: &Path, access: BitFlags<AccessFs>) -> Result<(), String> {
-        if let Ok(fd) = PathFd::new(path) {
-            (&mut self.0)
-                .add_rule(PathBeneath::new(fd, access))
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+impl Rights {
+    fn here() -> Self {
+        let newest = NEWEST.min(abi());
+        let file = AccessFs::from_file(newest);
+        Self {
+            all: AccessFs::from_all(newest),
+            look: AccessFs::from_read(newest),
+            device: (file & !AccessFs::Execute) | AccessFs::ReadDir,
+            file,
         }
-        Ok(())
     }
+}
 
-    /// A pipe without a name cannot have a rule (`EBADFD`), and needs none.
-    fn add_fd(&mut self, fd: &OwnedFd, access: BitFlags<AccessFs>) {
-        let _ = (&mut self.0).add_rule(PathBeneath::new(fd.as_fd(), access));
+impl Held {
+    /// A file gets those of the rights that a file can have.
+    fn open(path: &Path, access: BitFlags<AccessFs>) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(path)?;
+        let access = if file.metadata()?.is_dir() {
+            access
+        } else {
+            access & Rights::here().file
+        };
+        Ok(Self {
+            fd: file.into(),
+            access: access.bits(),
+        })
     }
+}
+
+/// What every workflow may look at and every program may use: opened once a minute at most, for there are many starts in one.
+fn usual(rights: Rights) -> io::Result<Arc<Vec<Held>>> {
+    static KNOWN: Mutex<Option<(BootTime, Arc<Vec<Held>>)>> = Mutex::new(None);
+    let now = clock::now();
+    let mut known = KNOWN
+        .lock()
+        .map_err(|_| io::Error::other("the list of usual paths"))?;
+    if let Some((since, held)) = known.as_ref()
+        && now.since(*since) < FRESH
+    {
+        return Ok(Arc::clone(held));
+    }
+    let system = SYSTEM.iter().map(|path| (path, rights.look));
+    let all = system.chain(DEVICES.iter().map(|path| (path, rights.device)));
+    // One that is not there on this system needs no rule.
+    let held = all.filter_map(|(path, access)| Held::open(Path::new(path), access).ok());
+    let held = Arc::new(held.collect::<Vec<_>>());
+    *known = Some((now, Arc::clone(&held)));
+    Ok(held)
+}
+
+fn add(ruleset: &OwnedFd, held: &Held) -> io::Result<()> {
+    let done = child::add_rule(ruleset.as_raw_fd(), held.fd.as_raw_fd(), held.access);
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn owned(fd: i64) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Where a program outside the usual places has its libraries: beside `bin`, else beside itself.

@@ -25,6 +25,7 @@ pub mod probe;
 pub mod protections;
 pub mod read;
 pub mod rehash;
+pub mod report;
 pub mod seal;
 mod seccomp;
 pub mod spawn;

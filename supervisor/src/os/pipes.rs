@@ -5,6 +5,7 @@ use crate::protocol::Stream;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open},
+    poll::{PollFd, PollFlags, PollTimeout},
     sys::stat::{Mode, SFlag, fchmod, fstat, mode_t},
     unistd::{Gid, Uid, fchown, mkfifo},
 };
@@ -52,6 +53,12 @@ impl Pipes {
             Stream::Stdout => self.stdout.as_fd(),
             Stream::Stderr | Stream::Swarm => self.stderr.as_fd(),
         }
+    }
+
+    /// Whether there is something to read.
+    pub fn has_output(&self, stream: Stream) -> bool {
+        let mut waited = [PollFd::new(self.fd(stream), PollFlags::POLLIN)];
+        nix::poll::poll(&mut waited, PollTimeout::ZERO) != Ok(0)
     }
 
     /// Reads what is there; 0: nothing now.

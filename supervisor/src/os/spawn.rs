@@ -4,24 +4,26 @@
 //! stopped by whoever shares its user, and must not stop us with it.
 
 use super::{
-    child::{self, Op, Prepared, Step},
+    child::{self, Prepared},
     clock, confine,
     identity::{self, Identity, Pidfd},
     launch::{Launch, Profile},
     prepare::{Kept, prepare},
+    report::Report,
     seccomp,
     view::View,
 };
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::{
-    ffi::CString,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
+    time::Duration,
 };
 use swarm_manifests::bundle::Network;
 
 /// How long a child may take to its execve before it is given up.
-const PATIENCE: u16 = 5_000;
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// `CLONE_INTO_CGROUP`, which does not fit into the type that libc gives it.
 const INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -34,6 +36,16 @@ pub struct Child {
     pub identity: Identity,
     /// Protections that could not be given here, and why: `no own user: not root`.
     pub missing: Vec<&'static str>,
+}
+
+/// A process that is made, and on its way to its program.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Birth {
+    pub pid: i32,
+    pub pidfd: Pidfd,
+    pub missing: Vec<&'static str>,
+    pub report: Report,
 }
 
 /// Why a process was not started. Nothing of it is left.
@@ -75,6 +87,33 @@ impl SpawnError {
 
 /// Starts it. Returns when it executes its program.
 pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
+    let Birth {
+        pid,
+        pidfd,
+        missing,
+        report,
+    } = begin(launch)?;
+    if let Err(error) = report.wait() {
+        end(&pidfd);
+        return Err(error);
+    }
+    let start_time = identity::start_time(pid).unwrap_or_default();
+    let identity = Identity {
+        pid,
+        start_time,
+        boot_id: clock::boot_id().to_owned(),
+    };
+    Ok(Child {
+        pid,
+        pidfd,
+        identity,
+        missing,
+    })
+}
+
+/// Starts it, and does not wait until it executes: [`Birth::report`] tells, within [`PATIENCE`] where all is well. One that fails is to be
+/// ended ([`end`]) by whoever asked for it.
+pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
     let is_root = nix::unistd::geteuid().is_root();
     if is_root
         && launch
@@ -96,31 +135,23 @@ pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
     let (pid, pidfd) = fork(&launch, &mut prepared)?;
     // The child has its own copies now; ours of the report's end must be closed to see its.
     drop((kept, reported, launch));
-    let pidfd = Pidfd::from_fd(pidfd);
-    let failed = match read_report(&report) {
-        Ok(None) => None,
-        Ok(Some((step, which, errno))) => {
-            Some(SpawnError::kernel(name_step(step, which, &prepared), errno))
-        }
-        Err(text) => Some(SpawnError::new("execute", text)),
-    };
-    if let Some(error) = failed {
-        let _ = pidfd.signal(libc::SIGKILL);
-        reap(&pidfd);
-        return Err(error);
-    }
-    let start_time = identity::start_time(pid).unwrap_or_default();
-    let identity = Identity {
+    Ok(Birth {
         pid,
-        start_time,
-        boot_id: clock::boot_id().to_owned(),
-    };
-    Ok(Child {
-        pid,
-        pidfd,
-        identity,
+        pidfd: Pidfd::from_fd(pidfd),
         missing,
+        report: Report::new(report, prepared),
     })
+}
+
+/// Ends a process that did not come to execute, and takes it off the process table.
+pub fn end(pidfd: &Pidfd) {
+    let _ = pidfd.signal(libc::SIGKILL);
+    // It was killed, or has reported and ends: this does not take long.
+    let _ = nix::poll::poll(
+        &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
+        PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX),
+    );
+    let _ = pidfd.wait();
 }
 
 /// What this caller or this kernel cannot give.
@@ -213,87 +244,4 @@ fn restore_signals(old: &libc::sigset_t) {
             std::ptr::null_mut(),
         )
     };
-}
-
-/// None: it executes.
-fn read_report(report: &OwnedFd) -> Result<Option<(u8, usize, i32)>, String> {
-    use nix::poll::{PollFd, PollFlags};
-    use std::os::fd::AsFd;
-    loop {
-        match nix::poll::poll(
-            &mut [PollFd::new(report.as_fd(), PollFlags::POLLIN)],
-            PATIENCE,
-        ) {
-            Err(nix::errno::Errno::EINTR) => {}
-            Ok(0) => {
-                return Err(format!(
-                    "it did not come to execute within {} s",
-                    PATIENCE / 1000
-                ));
-            }
-            Ok(_) => break,
-            Err(errno) => return Err(errno.desc().to_owned()),
-        }
-    }
-    let mut bytes = [0; child::REPORT];
-    match nix::unistd::read(report, &mut bytes) {
-        Ok(0) => Ok(None),
-        Ok(child::REPORT) => {
-            let [step, _, which @ .., e0, e1, e2, e3] = bytes;
-            Ok(Some((
-                step,
-                u16::from_ne_bytes(which).into(),
-                i32::from_ne_bytes([e0, e1, e2, e3]),
-            )))
-        }
-        Ok(_) => Err("its report is cut off".into()),
-        Err(errno) => Err(errno.desc().to_owned()),
-    }
-}
-
-/// It was killed, or has reported and ends: this does not take long.
-fn reap(pidfd: &Pidfd) {
-    use nix::poll::{PollFd, PollFlags};
-    use std::os::fd::AsFd;
-    let _ = nix::poll::poll(
-        &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
-        PATIENCE,
-    );
-    let _ = pidfd.wait();
-}
-
-/// What the child was doing, in words.
-fn name_step(step: u8, which: usize, prepared: &Prepared) -> String {
-    let mounts = prepared.mounts.as_ref();
-    let path = |path: Option<&CString>| {
-        path.map(|path| path.to_string_lossy().into_owned())
-            .unwrap_or_default()
-    };
-    let source = || path(mounts.and_then(|mounts| mounts.sources.get(which)));
-    let target = || path(mounts.and_then(|mounts| mounts.ops.get(which)).map(Op::at));
-    match step {
-        s if s == Step::Execute as u8 => format!("execute {}", prepared.title.to_string_lossy()),
-        s if s == Step::Workdir as u8 => format!(
-            "enter the working directory {}",
-            prepared.workdir.to_string_lossy()
-        ),
-        s if s == Step::OpenPath as u8 => format!("open {}", source()),
-        s if s == Step::Cover as u8 => format!("cover {}", target()),
-        s if s == Step::Folder as u8 => format!("make {}", target()),
-        s if s == Step::Bind as u8 => format!("mount {}", target()),
-        s if s == Step::Limit as u8 => "resource limits".into(),
-        s if s == Step::JoinNamespaces as u8 => {
-            "enter the namespaces of the running process".into()
-        }
-        s if s == Step::MountNamespace as u8 => "mount namespace".into(),
-        s if s == Step::Network as u8 || s == Step::Loopback as u8 => "network namespace".into(),
-        s if s == Step::Capabilities as u8 => "capabilities".into(),
-        s if s == Step::User as u8 => "user".into(),
-        s if s == Step::NoNewPrivileges as u8 => "no new privileges".into(),
-        s if s == Step::Landlock as u8 => "landlock".into(),
-        s if s == Step::Seccomp as u8 => "system call filter".into(),
-        s if s == Step::Session as u8 => "session".into(),
-        s if s == Step::JoinCgroup as u8 => "cgroup".into(),
-        _ => "descriptors".into(),
-    }
 }

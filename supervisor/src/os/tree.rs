@@ -3,6 +3,7 @@
 
 use super::{cgroup, identity, marks};
 use std::{
+    cell::Cell,
     io,
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
@@ -23,6 +24,12 @@ pub struct Trees {
 pub struct Tree {
     cgroup: Option<cgroup::Group>,
     marks: Marks,
+    /// Since Linux 6.14 a process that is cloned into a cgroup whose `cgroup.kill` was ever written is killed at birth.
+    was_killed: Cell<bool>,
+    /// What its limits are, and what became of them.
+    limited: Option<(Limits, Enforced)>,
+    /// Processor time of earlier runs in the same cgroup.
+    used_before: Duration,
 }
 
 /// What became of the limits that were asked for.
@@ -83,12 +90,19 @@ impl Trees {
 
     /// A tree of another kind, that lists nobody: an install's (`ramp.install`), the agent's (`agent`). A name has no slash.
     pub fn named(&self, name: &str, marks: Marks) -> io::Result<Tree> {
-        let cgroup = self
+        let made = self
             .base
             .as_ref()
             .map(|base| base.group(name))
             .transpose()?;
-        Ok(Tree { cgroup, marks })
+        let is_new = made.as_ref().is_none_or(|(_, is_new)| *is_new);
+        Ok(Tree {
+            cgroup: made.map(|(group, _)| group),
+            marks,
+            was_killed: Cell::new(!is_new),
+            limited: None,
+            used_before: Duration::ZERO,
+        })
     }
 
     /// The names of the trees that are there (from former lives too). Empty without cgroups.
@@ -119,8 +133,28 @@ impl Tree {
     }
 
     /// Writes the limits where a controller is there, and reads them back. `Enforced::rest` is for the launch.
-    pub fn limit(&self, limits: &Limits) -> Enforced {
-        cgroup::limit(self.cgroup.as_ref(), limits)
+    pub fn limit(&mut self, limits: &Limits) -> Enforced {
+        if let Some((known, enforced)) = &self.limited
+            && known == limits
+        {
+            return enforced.clone();
+        }
+        let enforced = cgroup::limit(self.cgroup.as_ref(), limits);
+        self.limited = Some((limits.clone(), enforced.clone()));
+        enforced
+    }
+
+    /// Makes it ready for a successor, where it can be: nobody is in it, and nobody was ever killed in it. False: take another.
+    pub fn renew(&mut self) -> bool {
+        let as_new = !self.was_killed.get()
+            && self.is_gone()
+            && self.oom_kills().is_none_or(|many| many == 0);
+        if as_new && self.cgroup.is_some() {
+            self.used_before += cgroup::usage(self.cgroup.as_ref(), &[])
+                .cpu
+                .saturating_sub(self.used_before);
+        }
+        as_new
     }
 
     /// Sends a signal to every process of the tree. How many there were.
@@ -140,6 +174,7 @@ impl Tree {
 
     /// Kills every process of the tree. Ask [`Tree::is_gone`] afterwards (without a cgroup: kill again until it is).
     pub fn kill(&self) -> io::Result<()> {
+        self.was_killed.set(true);
         match &self.cgroup {
             Some(group) if group.kill()? => Ok(()),
             _ => self.kill_each(),
@@ -187,7 +222,11 @@ impl Tree {
 
     /// What the tree uses now.
     pub fn usage(&self) -> Usage {
-        cgroup::usage(self.cgroup.as_ref(), &self.pids())
+        let used = cgroup::usage(self.cgroup.as_ref(), &self.pids());
+        Usage {
+            cpu: used.cpu.saturating_sub(self.used_before),
+            ..used
+        }
     }
 
     /// How many of it the kernel killed for want of memory since the cgroup was made. None: it is not known.

@@ -2,7 +2,7 @@
 
 use super::{Supervisor, room::Room};
 use crate::{
-    machine::{Change, Effect, Event, Sync, Trouble},
+    machine::{self, Change, Effect, Event, Trouble},
     os::{
         folders,
         tree::{Marks, Tree},
@@ -15,17 +15,10 @@ use swarm_manifests::{manifest::Mode, name::Name, rules};
 impl Supervisor {
     /// In their order; the state is saved first where that matters.
     pub(super) fn carry_out(&mut self, name: &Name, effects: Vec<Effect>) {
-        let durable = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Journal(_, Sync::Now)));
-        let starts = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Spawn { .. }));
-        let saved = if durable || starts {
-            self.save(name, durable)
-        } else {
-            true
-        };
+        let first = self.workflows.get(name).is_some_and(|workflow| {
+            machine::is_saved_first(workflow.saved, &workflow.state, &effects)
+        });
+        let saved = !first || self.save(name, machine::must_last(&effects));
         for effect in effects {
             match effect {
                 Effect::Journal(record, sync) => self.record(*record, sync),
@@ -107,7 +100,7 @@ impl Supervisor {
                     .add(
                         events,
                         EpollFlags::EPOLLPRI | EpollFlags::EPOLLET,
-                        super::watch::Source::Tree,
+                        super::watch::Source::Tree(name.clone(), instance),
                     )
                     .ok();
             }
@@ -153,14 +146,21 @@ impl Supervisor {
 
     fn kill_tree(&mut self, name: &Name, instance: u16) {
         self.end_job_of(name, instance);
-        if let Err(error) = self.tree(name, instance).and_then(|tree| tree.kill()) {
+        let killed = self.tree(name, instance).and_then(|tree| {
+            // Nobody is left who could fork: the cgroup stays as it is, and serves the next run.
+            if tree.is_gone() { Ok(()) } else { tree.kill() }
+        });
+        if let Err(error) = killed {
             tracing::warn!(workflow = %name, instance, %error, "the tree could not be killed yet; it is tried again");
         }
     }
 
-    /// Sees which of the trees that should be gone are.
+    /// Sees which of the trees that should be gone are: of those that something happened to.
     pub(super) fn look_after_trees(&mut self) {
-        for (name, instance) in self.clearing.clone() {
+        for (name, instance) in std::mem::take(&mut self.stirred) {
+            if !self.clearing.contains(&(name.clone(), instance)) {
+                continue;
+            }
             let gone = match self.tree(&name, instance) {
                 Ok(tree) => tree.is_gone(),
                 Err(error) => {
@@ -179,12 +179,14 @@ impl Supervisor {
         }
     }
 
-    /// Removes the cgroup of a tree that is gone; the next run gets a new one. Since Linux 6.14 a process that is cloned
-    /// (`CLONE_INTO_CGROUP`) into a cgroup whose `cgroup.kill` was ever written is killed at birth.
+    /// Removes the cgroup of a tree that is gone, unless it can serve the next run.
     fn close_tree(&mut self, name: &Name, instance: u16) {
         let Some(room) = self.room(name, instance) else {
             return;
         };
+        if room.tree.as_mut().is_some_and(Tree::renew) {
+            return;
+        }
         let (tree, token) = (room.tree.take(), room.tree_token.take());
         let Some(tree) = tree else { return };
         if let (Some(token), Some(events)) = (token, tree.events()) {
@@ -213,6 +215,7 @@ impl Supervisor {
 
     /// The main process of an instance ended.
     pub(super) fn main_ended(&mut self, name: &Name, instance: u16) {
+        self.born(name, instance, false);
         let Some(room) = self.room(name, instance) else {
             return;
         };
@@ -223,8 +226,11 @@ impl Supervisor {
             room.process = Some(held);
             return;
         };
+        room.protections = None;
         self.watch.remove(held.token, &*held.pidfd);
         self.drain_output(name, instance);
+        // Its tree may have become empty before this was heard.
+        self.stirred.insert((name.clone(), instance));
         if let Some(run) = self.run_of(name, instance) {
             self.tell(name, instance, run, Change::Exited(exit));
         }
@@ -253,6 +259,9 @@ impl Supervisor {
         }
         if let Some(held) = room.process {
             self.watch.remove(held.token, &*held.pidfd);
+        }
+        if let Some(birth) = room.birth {
+            self.watch.remove(birth.token, birth.report.fd());
         }
         if let Some(output) = room.output {
             self.close_output(&output);

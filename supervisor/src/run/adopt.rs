@@ -3,7 +3,7 @@
 use super::{RunError, Supervisor, room::Workflow};
 use crate::{
     ceiling,
-    machine::{Event, Instance, Survivor},
+    machine::{self, Event, Instance, Survivor},
     os::{
         clock,
         identity::{Identity, adopt},
@@ -34,7 +34,9 @@ impl Supervisor {
                 .chain(&state.successor)
                 .map(|version| version.spec.clone())
                 .collect();
-            self.workflows.insert(name.clone(), Workflow::new(state));
+            let mut workflow = Workflow::new(state);
+            workflow.saved = machine::trail(&workflow.state);
+            self.workflows.insert(name.clone(), workflow);
             let survivors = instances
                 .iter()
                 .map(|instance| self.look_for(&name, instance, &boot))
@@ -43,8 +45,8 @@ impl Supervisor {
             self.feed(&name, Event::Recovered(survivors));
             for spec in specs {
                 // The box's own configuration may have changed meanwhile.
-                if let Err(trouble) = ceiling::apply(spec.clone(), &self.settings.ceiling) {
-                    self.feed(&name, Event::Forbidden(Box::new(spec), trouble));
+                if let Err(trouble) = ceiling::apply((*spec).clone(), &self.settings.ceiling) {
+                    self.feed(&name, Event::Forbidden(Box::new((*spec).clone()), trouble));
                 }
             }
         }
@@ -88,10 +90,6 @@ impl Supervisor {
         if let Err(error) = self.hold(name, number, Arc::new(pidfd), process.pid) {
             tracing::error!(workflow = %name, instance = number, %error, "its process cannot be watched; it is ended");
             return Survivor::Gone(unseen, true);
-        }
-        let words = crate::os::protections::read_back(process.pid);
-        if let Some(room) = self.room(name, number) {
-            room.protections = words;
         }
         self.remark(name, number, &format!("found again: pid {}", process.pid));
         Survivor::Alive(process)

@@ -54,6 +54,10 @@ pub(super) struct Link {
     deaths: u32,
     backlog: VecDeque<report::Event>,
     dirty: BTreeSet<Name>,
+    /// When it was told last what changed.
+    told: Option<BootTime>,
+    /// Whether its socket is watched for room.
+    writing: bool,
     /// Who asked: the query's number and the client.
     queries: BTreeMap<u64, u64>,
     next_query: u64,
@@ -80,6 +84,8 @@ impl Link {
             deaths: 0,
             backlog: VecDeque::new(),
             dirty: BTreeSet::new(),
+            told: None,
+            writing: false,
             queries: BTreeMap::new(),
             next_query: 1,
         }
@@ -158,22 +164,18 @@ impl Supervisor {
                 .read(socket.as_fd(), Source::Agent)
                 .map_err(|error| error.to_string())?;
             self.agent.socket = Some((socket, token));
+            self.agent.writing = false;
             Ok(())
         });
         if let Err(reason) = connected {
             tracing::error!(reason, "the agent could not be started");
             return self.agent_later();
         }
-        let workflows = self
-            .workflows
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-            .iter()
-            .filter_map(|name| self.actual(name))
-            .collect();
-        self.agent.dirty.clear();
+        let names: Vec<Name> = self.workflows.keys().cloned().collect();
+        let workflows = names.iter().filter_map(|name| self.actual(name)).collect();
         self.agent.say(&ToAgent::Hello { workflows });
+        // What the kernel says of their processes follows.
+        self.agent.dirty.extend(names);
     }
 
     fn spawn_agent(

@@ -20,6 +20,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use swarm_manifests::{bundle::Network, id::Digest, name::Name, rules, status::LastExit};
@@ -232,12 +233,11 @@ impl Supervisor {
             home: folder.join("home"),
             tmp: folder.join("tmp"),
         };
-        place.spec.workdir = swarm_manifests::bundle::Workdir::Bundle(String::new());
-        place.spec.sandbox.network = if install.network {
-            place.spec.sandbox.network
-        } else {
-            Network::None
-        };
+        let spec = Arc::make_mut(&mut place.spec);
+        spec.workdir = swarm_manifests::bundle::Workdir::Bundle(String::new());
+        if !install.network {
+            spec.sandbox.network = Network::None;
+        }
         place.notify = None;
         self.ensure_output(&name, INSTALL, place.ids.as_ref(), place.spec.limits.log)
             .map_err(text)?;
@@ -246,7 +246,7 @@ impl Supervisor {
             .and_then(|room| room.output.as_ref())
             .ok_or("no output")?;
         let ends = room.pipes.for_child().map_err(text)?;
-        let tree = self.fresh_install_tree(&name).map_err(text)?;
+        let mut tree = self.fresh_install_tree(&name).map_err(text)?;
         let mut launch = self.launch(&place, 0, &install.command, ends);
         launch
             .env

@@ -256,7 +256,7 @@ impl Supervisor {
             .map_or(Duration::ZERO, |version| version.spec.stop.grace);
         let words = self
             .current(name)
-            .and_then(|version| version.spec.stop.command)
+            .and_then(|version| version.spec.stop.command.clone())
             .unwrap_or_default();
         self.end_job_of(name, instance);
         let until = clock::now() + grace;

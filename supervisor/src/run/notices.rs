@@ -19,6 +19,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 impl Supervisor {
     /// Heeded when it comes from the instance's own tree.
     pub(super) fn read_notices(&mut self, name: &Name, instance: u16) {
+        self.know_birth(name, instance);
         let mut heard = Vec::new();
         let Some(room) = self.room(name, instance) else {
             return;
@@ -52,7 +53,7 @@ impl Supervisor {
         };
         let failures = self
             .current(name)
-            .and_then(|version| version.spec.health)
+            .and_then(|version| version.spec.health.clone())
             .map_or(0, |health| health.failures);
         let Some(room) = self.room(name, instance) else {
             return;
@@ -94,6 +95,9 @@ impl Supervisor {
             return;
         };
         if room.said.pass_on > now {
+            if room.said.status.is_some() {
+                self.held_back.insert((name.clone(), instance));
+            }
             return;
         }
         let Some(text) = room.said.status.take() else {
@@ -107,30 +111,17 @@ impl Supervisor {
 
     /// When the next status that was held back is due.
     pub(super) fn notices_deadline(&self) -> Option<BootTime> {
-        let rooms = self
-            .workflows
-            .values()
-            .flat_map(|workflow| workflow.rooms.values());
-        rooms
-            .filter(|room| room.said.status.is_some())
-            .map(|room| room.said.pass_on)
-            .min()
+        let rooms = self.held_back.iter().filter_map(|(name, instance)| {
+            let room = self.workflows.get(name)?.rooms.get(instance)?;
+            room.said.status.as_ref()?;
+            Some(room.said.pass_on)
+        });
+        rooms.min()
     }
 
     /// Passes on what was held back long enough.
     pub(super) fn notices_due(&mut self, now: BootTime) {
-        let due: Vec<(Name, u16)> = self
-            .workflows
-            .iter()
-            .flat_map(|(name, workflow)| {
-                workflow
-                    .rooms
-                    .iter()
-                    .filter(|(_, room)| room.said.status.is_some() && room.said.pass_on <= now)
-                    .map(|(instance, _)| (name.clone(), *instance))
-            })
-            .collect();
-        for (name, instance) in due {
+        for (name, instance) in std::mem::take(&mut self.held_back) {
             self.pass_on_status(&name, instance, now);
         }
     }

@@ -22,10 +22,29 @@ const PORTION: usize = 64 << 10;
 const FULL_PIPE: usize = 1 << 20;
 
 impl Supervisor {
-    /// Takes one portion; what is left wakes us again. How many bytes it was.
+    /// Something came through a pipe: one portion of it is taken; what is left wakes us again.
+    pub(super) fn output_ready(&mut self, name: &Name, instance: u16, stream: Stream) {
+        self.know_birth(name, instance);
+        self.read_output(name, instance, stream);
+    }
+
+    /// Takes one portion. How many bytes it was.
     pub(super) fn read_output(&mut self, name: &Name, instance: u16, stream: Stream) -> usize {
-        let mut portion = Vec::new();
-        let spooled = match self.spool_output(name, instance, stream, &mut portion) {
+        let mut portion = std::mem::take(&mut self.buffer);
+        portion.clear();
+        let count = self.read_portion(name, instance, stream, &mut portion);
+        self.buffer = portion;
+        count
+    }
+
+    fn read_portion(
+        &mut self,
+        name: &Name,
+        instance: u16,
+        stream: Stream,
+        portion: &mut Vec<u8>,
+    ) -> usize {
+        let spooled = match self.spool_output(name, instance, stream, portion) {
             Ok(spooled) => spooled,
             Err(error) => {
                 tracing::warn!(workflow = %name, instance, %error, "output could not be read");
@@ -33,7 +52,7 @@ impl Supervisor {
             }
         };
         if !portion.is_empty() {
-            self.log_output(name, instance, stream, &portion);
+            self.log_output(name, instance, stream, portion);
         }
         if spooled && let Err(error) = self.spool.done() {
             tracing::warn!(workflow = %name, instance, %error, "output that is logged may be logged again");
@@ -57,6 +76,9 @@ impl Supervisor {
         let Some(output) = room.and_then(|room| room.output.as_mut()) else {
             return Ok(false);
         };
+        if !output.pipes.has_output(stream) {
+            return Ok(false);
+        }
         if !output.log.is_flooded(clock::now()) {
             let rest = output.log.rest(stream);
             let head = Head {
@@ -102,9 +124,26 @@ impl Supervisor {
         if let Err(error) = logged {
             tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
         }
-        self.control.printed.insert(name.clone());
+        self.note_printed(name, instance);
         if let Some(run) = self.run_of(name, instance).filter(|_| ready) {
             self.tell(name, instance, run, Change::Ready);
+        }
+    }
+
+    /// Somebody may follow the log; and something may wait in it for its line's end.
+    fn note_printed(&mut self, name: &Name, instance: u16) {
+        if self.control.is_followed(name) {
+            self.control.printed.insert(name.clone());
+        }
+        let waits = self
+            .room(name, instance)
+            .and_then(|room| room.output.as_ref())
+            .is_some_and(|output| output.log.deadline().is_some());
+        let key = (name.clone(), instance);
+        if waits {
+            self.half_lines.insert(key);
+        } else {
+            self.half_lines.remove(&key);
         }
     }
 
@@ -167,7 +206,7 @@ impl Supervisor {
             if let Err(error) = output.log.remark(text, clock::now(), clock::wall()) {
                 tracing::warn!(workflow = %name, instance, %error, "a remark could not be logged");
             }
-            self.control.printed.insert(name.clone());
+            self.note_printed(name, instance);
         }
     }
 
@@ -179,29 +218,27 @@ impl Supervisor {
     }
 
     pub(super) fn log_deadline(&self) -> Option<BootTime> {
-        let rooms = self
-            .workflows
-            .values()
-            .flat_map(|workflow| workflow.rooms.values());
-        rooms
-            .filter_map(|room| room.output.as_ref()?.log.deadline())
-            .min()
+        let outputs = self.half_lines.iter().filter_map(|(name, instance)| {
+            let room = self.workflows.get(name)?.rooms.get(instance)?;
+            room.output.as_ref()?.log.deadline()
+        });
+        outputs.min()
     }
 
     pub(super) fn flush_logs(&mut self, now: BootTime) {
-        for (name, workflow) in &mut self.workflows {
-            for output in workflow
-                .rooms
-                .values_mut()
-                .filter_map(|room| room.output.as_mut())
+        if self.half_lines.is_empty() {
+            return;
+        }
+        for (name, instance) in std::mem::take(&mut self.half_lines) {
+            if let Some(output) = self
+                .room(&name, instance)
+                .and_then(|room| room.output.as_mut())
+                && output.log.deadline().is_some_and(|at| at <= now)
+                && let Err(error) = output.flush(now)
             {
-                if output.log.deadline().is_some_and(|at| at <= now) {
-                    if let Err(error) = output.flush(now) {
-                        tracing::warn!(workflow = %name, %error, "output could not be logged");
-                    }
-                    self.control.printed.insert(name.clone());
-                }
+                tracing::warn!(workflow = %name, %error, "output could not be logged");
             }
+            self.note_printed(&name, instance);
         }
     }
 

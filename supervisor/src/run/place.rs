@@ -14,6 +14,7 @@ use std::{
     ffi::OsString,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use swarm_manifests::{
     bundle::{Probe, Workdir},
@@ -25,7 +26,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// What every process of an instance has in common: the main one, its probes, its stop command.
 pub(super) struct Place {
-    pub spec: RunSpec,
+    pub spec: Arc<RunSpec>,
     pub ids: Option<Ids>,
     pub folders: Folders,
     pub bundle: PathBuf,
@@ -35,7 +36,7 @@ pub(super) struct Place {
 impl Supervisor {
     /// Where and as whom a version's processes run.
     pub(super) fn place(&mut self, version: &Version, instance: u16) -> Result<Place, Obstacle> {
-        let spec = version.spec.clone();
+        let spec = Arc::clone(&version.spec);
         let ids = self
             .users
             .ids(&spec, &self.settings.state)

@@ -2,10 +2,10 @@
 
 use super::watch::Token;
 use crate::{
-    machine::State,
+    machine::{State, Trail},
     os::{
         identity::Pidfd, launch::Ids, logs::LogWriter, notify::NotifySocket, pipes::Pipes,
-        tree::Tree,
+        report::Report, tree::Tree,
     },
     protocol::Stream,
     time::BootTime,
@@ -16,7 +16,8 @@ use swarm_manifests::bundle::LinePattern;
 /// One workflow.
 pub(super) struct Workflow {
     pub state: State,
-    /// During which boot its state was saved last; ours, once it is recovered.
+    /// The trail of what was saved last.
+    pub saved: Option<Trail>,
     pub rooms: BTreeMap<u16, Room>,
     /// When the machine wants a tick.
     pub deadline: Option<BootTime>,
@@ -35,8 +36,12 @@ pub(super) struct Room {
     /// What it said there and was not passed on yet.
     pub said: Said,
     pub ids: Option<Ids>,
-    /// Read back from the kernel.
-    pub protections: Vec<String>,
+    /// It is made, and not yet at its program.
+    pub birth: Option<Birth>,
+    /// What could not be given to it, and which of its limits are not enforced.
+    pub unprotected: Vec<String>,
+    /// What the kernel says of it, once somebody asked.
+    pub protections: Option<Vec<String>>,
     /// A probe or stop command under way.
     pub job: Option<u64>,
 }
@@ -59,6 +64,13 @@ pub(super) struct Held {
     pub pid: i32,
 }
 
+/// A main process between its fork and its program.
+pub(super) struct Birth {
+    pub report: Report,
+    pub token: Token,
+    pub run: u64,
+}
+
 /// What it prints.
 pub(super) struct Output {
     pub pipes: Pipes,
@@ -71,10 +83,19 @@ pub(super) struct Output {
 /// Both streams, in the order of [`Output::tokens`].
 pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
+impl Room {
+    /// In words: what the kernel says, and what it was not given.
+    pub(super) fn protections(&self) -> Vec<String> {
+        let said = self.protections.iter().flatten();
+        said.chain(&self.unprotected).cloned().collect()
+    }
+}
+
 impl Workflow {
     pub(super) fn new(state: State) -> Self {
         Self {
             state,
+            saved: None,
             rooms: BTreeMap::new(),
             deadline: None,
         }

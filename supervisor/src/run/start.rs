@@ -3,20 +3,25 @@
 use super::{
     Supervisor,
     place::Place,
-    room::{Held, Output, STREAMS, Said},
+    room::{Birth, Held, Output, STREAMS, Said},
     watch::Source,
 };
 use crate::{
     machine::{Change, Preparation, Process, Trouble, Version},
     os::{
+        clock,
         folders::{self},
+        identity,
         launch::Ids,
         logs::LogWriter,
         notify::NotifySocket,
         pipes::Pipes,
-        ports, protections, spawn,
+        ports,
+        report::Report,
+        spawn,
         users::UserError,
     },
+    time::BootTime,
 };
 use std::{
     io,
@@ -69,23 +74,21 @@ impl Obstacle {
 }
 
 impl Supervisor {
-    /// Starts the main process of an instance and tells the machine how it went.
+    /// Starts the main process of an instance; the machine is told how it went, at once or when it came to its program.
     pub(super) fn start_process(&mut self, name: &Name, instance: u16, run: u64) {
-        let change = match self.try_start(name, instance) {
-            Ok(process) => Change::Started(process),
-            Err(obstacle) => {
-                self.remark(
-                    name,
-                    instance,
-                    &format!("not started: {}", obstacle.trouble.reason),
-                );
-                Change::StartFailed(obstacle.trouble, obstacle.passing)
-            }
-        };
+        if let Err(obstacle) = self.begin_start(name, instance, run) {
+            self.not_started(name, instance, run, obstacle);
+        }
+    }
+
+    fn not_started(&mut self, name: &Name, instance: u16, run: u64, obstacle: Obstacle) {
+        let words = format!("not started: {}", obstacle.trouble.reason);
+        self.remark(name, instance, &words);
+        let change = Change::StartFailed(obstacle.trouble, obstacle.passing);
         self.tell(name, instance, run, change);
     }
 
-    fn try_start(&mut self, name: &Name, instance: u16) -> Result<Process, Obstacle> {
+    fn begin_start(&mut self, name: &Name, instance: u16, run: u64) -> Result<(), Obstacle> {
         let version = self
             .current(name)
             .ok_or_else(|| Obstacle::lasting(&rules::run::EXEC, "nothing is to run"))?;
@@ -109,35 +112,110 @@ impl Supervisor {
         })?;
         let enforced = tree.limit(&place.spec.limits);
         let cgroup = tree.cgroup().map(Path::to_owned);
-        let words = place.spec.command.clone();
-        let mut launch = self.launch(&place, instance, &words, (stdout, stderr));
+        let mut launch = self.launch(&place, instance, &place.spec.command, (stdout, stderr));
         launch.cgroup = cgroup;
-        launch.limits = enforced.rest.clone();
-        let child = spawn::spawn(launch)
-            .map_err(|error| Obstacle::lasting(&rules::run::EXEC, error.to_string()))?;
-        let mut words = protections::read_back(child.pid);
-        words.extend(enforced.enforced);
-        words.extend(child.missing.iter().map(ToString::to_string));
-        words.extend(enforced.missing);
-        let process = Process {
-            pid: child.pid,
-            start_time: child.identity.start_time,
-        };
-        self.hold(name, instance, Arc::new(child.pidfd), child.pid)
-            .map_err(|error| Obstacle::lasting(&rules::run::EXEC, error.to_string()))?;
+        launch.limits = enforced.rest;
+        let failed = |text: String| Obstacle::lasting(&rules::run::EXEC, text);
+        let birth = spawn::begin(launch).map_err(|error| failed(error.to_string()))?;
+        let mut unprotected = enforced.enforced;
+        unprotected.extend(birth.missing.iter().map(ToString::to_string));
+        unprotected.extend(enforced.missing);
+        let pidfd = Arc::new(birth.pidfd);
+        let watched = self
+            .hold(name, instance, Arc::clone(&pidfd), birth.pid)
+            .and_then(|()| {
+                let source = Source::Birth(name.clone(), instance);
+                self.watch.read(birth.report.fd(), source)
+            });
+        let token = watched.map_err(|error| {
+            spawn::end(&pidfd);
+            failed(error.to_string())
+        })?;
         if let Some(room) = self.room(name, instance) {
-            room.protections = words;
+            room.unprotected = unprotected;
+            room.protections = None;
             room.ids = place.ids;
+            room.birth = Some(Birth {
+                report: birth.report,
+                token,
+                run,
+            });
         }
-        self.remark(
-            name,
-            instance,
-            &format!(
-                "started {} {} as pid {}",
-                place.spec.bundle, place.spec.version, child.pid
-            ),
-        );
-        Ok(process)
+        let until = clock::now() + spawn::PATIENCE;
+        self.births.push_back((until, name.clone(), instance, run));
+        Ok(())
+    }
+
+    /// A main process came to its program, or told why not, or its time for that is over.
+    pub(super) fn born(&mut self, name: &Name, instance: u16, is_late: bool) {
+        let Some(room) = self.room(name, instance) else {
+            return;
+        };
+        let (Some(birth), Some(held)) = (room.birth.take(), &room.process) else {
+            return;
+        };
+        let said = birth.report.outcome();
+        let Some(outcome) = said.or_else(|| is_late.then(|| Err(Report::too_late()))) else {
+            room.birth = Some(birth);
+            return;
+        };
+        let (pidfd, pid, held_token) = (Arc::clone(&held.pidfd), held.pid, held.token);
+        self.watch.remove(birth.token, birth.report.fd());
+        match outcome {
+            Ok(()) => {
+                let start_time = identity::start_time(pid).unwrap_or_default();
+                if let Some(current) = self.current(name) {
+                    let (bundle, version) = (&current.spec.bundle, &current.spec.version);
+                    let words = format!("started {bundle} {version} as pid {pid}");
+                    self.remark(name, instance, &words);
+                }
+                let process = Process { pid, start_time };
+                self.tell(name, instance, birth.run, Change::Started(process));
+            }
+            Err(error) => {
+                spawn::end(&pidfd);
+                self.watch.remove(held_token, &*pidfd);
+                if let Some(room) = self.room(name, instance) {
+                    room.process = None;
+                }
+                let obstacle = Obstacle::lasting(&rules::run::EXEC, error.to_string());
+                self.not_started(name, instance, birth.run, obstacle);
+            }
+        }
+    }
+
+    /// When the oldest birth is given up.
+    pub(super) fn birth_deadline(&self) -> Option<BootTime> {
+        self.births.front().map(|(until, ..)| *until)
+    }
+
+    /// Forgets births that are over, and gives up those whose time is.
+    pub(super) fn births_due(&mut self, now: BootTime) {
+        while let Some((until, name, instance, run)) = self.births.pop_front() {
+            let waits = self
+                .room(&name, instance)
+                .and_then(|room| room.birth.as_ref())
+                .is_some_and(|birth| birth.run == run);
+            if waits && until > now {
+                return self.births.push_front((until, name, instance, run));
+            }
+            if waits {
+                self.born(&name, instance, true);
+            }
+        }
+    }
+
+    /// Before something that a main process said is heard: its birth is known to the machine.
+    pub(super) fn know_birth(&mut self, name: &Name, instance: u16) {
+        let waits = self
+            .room(name, instance)
+            .is_some_and(|room| room.birth.is_some());
+        if waits {
+            self.born(name, instance, false);
+            while let Some((name, event)) = self.queue.pop_front() {
+                self.feed(&name, event);
+            }
+        }
     }
 
     pub(super) fn current(&self, name: &Name) -> Option<Version> {

@@ -1,6 +1,6 @@
 //! What the loop waits for: file descriptors with a name for each, and one alarm on the clock that nobody can set. Touches epoll and timerfd.
 
-use crate::{protocol::Stream, time::BootTime};
+use crate::{os::clock, protocol::Stream, time::BootTime};
 use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
     time::TimeSpec,
@@ -26,8 +26,10 @@ pub(super) enum Source {
     Exit(Name, u16),
     /// An instance printed something.
     Output(Name, u16, Stream),
+    /// An instance's main process came to its program, or did not.
+    Birth(Name, u16),
     /// A tree became empty, or not.
-    Tree,
+    Tree(Name, u16),
     /// An instance notifies.
     Notify(Name, u16),
     /// A side job's process ended, or its socket is ready.
@@ -105,9 +107,14 @@ impl Watch {
 
     /// Waits until something is ready or the alarm goes off, which is at `until`.
     pub(super) fn wait(&mut self, until: Option<BootTime>) -> io::Result<Vec<Source>> {
-        self.set_alarm(until)?;
+        let patience = if until.is_some_and(|until| until <= clock::now()) {
+            EpollTimeout::ZERO
+        } else {
+            self.set_alarm(until)?;
+            EpollTimeout::NONE
+        };
         let mut events = [EpollEvent::empty(); 64];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+        let count = match self.epoll.wait(&mut events, patience) {
             Err(nix::errno::Errno::EINTR) => 0,
             other => other?,
         };

@@ -10,6 +10,7 @@ mod idle;
 mod poll;
 mod program;
 mod publish;
+mod supervising;
 mod watched;
 pub mod webhook;
 
@@ -38,6 +39,8 @@ pub struct Options {
     /// Rounds from a ref update to the first instruction, of ours and of the peer each
     #[arg(long, default_value_t = 40)]
     rounds: usize,
+    #[command(flatten)]
+    supervision: supervising::Extent,
     /// Take programs that are no release build; their figures mean nothing
     #[arg(long)]
     any_build: bool,
@@ -51,6 +54,7 @@ pub enum Part {
     Poll,
     Idle,
     Publish,
+    Supervisor,
 }
 
 /// What was found.
@@ -86,6 +90,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Publish) {
         publishing(&mut found)?;
+    }
+    if wanted(Part::Supervisor) {
+        supervising::supervising(&options.supervision, &mut found)?;
     }
     let after = load();
     print!("{}", figures::table(&found.rows));

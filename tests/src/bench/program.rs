@@ -108,7 +108,8 @@ impl Protections {
         Self::read(&fs::read_to_string(folder.join("status")).context("the program's status")?)
     }
 
-    fn read(status: &str) -> Result<Self> {
+    /// From the text of `/proc/PID/status`.
+    pub fn read(status: &str) -> Result<Self> {
         let field = |name: &str| {
             status
                 .lines()

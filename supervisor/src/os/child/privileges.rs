@@ -93,20 +93,25 @@ pub(super) fn filters(prepared: &Prepared) -> Done {
 
 /// What was mounted in this child only cannot have its rule from before.
 fn allow_beneath(ruleset: RawFd, path: &CStr, access: u64) -> Done {
+    let parent = check(
+        // SAFETY: a C string of ours; the descriptor is closed by execve.
+        unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into(),
+        Step::Landlock,
+    )?;
+    check(add_rule(ruleset, parent, access), Step::Landlock).map(drop)
+}
+
+/// Allows something beneath an open folder, or at an open file. Not 0: the kernel's errno says why not.
+pub fn add_rule(ruleset: RawFd, parent: RawFd, access: u64) -> c_long {
     const PATH_BENEATH: c_int = 1; // LANDLOCK_RULE_PATH_BENEATH
     #[repr(C, packed)]
     struct PathBeneath {
         access: u64,
         parent: RawFd,
     }
-    let parent = check(
-        // SAFETY: a C string of ours; the descriptor is closed by execve.
-        unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into(),
-        Step::Landlock,
-    )?;
     let rule = PathBeneath { access, parent };
     // SAFETY: landlock_add_rule(2) reads one such struct, packed as linux/landlock.h says.
-    let done = unsafe {
+    unsafe {
         libc::syscall(
             libc::SYS_landlock_add_rule,
             ruleset,
@@ -114,6 +119,5 @@ fn allow_beneath(ruleset: RawFd, path: &CStr, access: u64) -> Done {
             &raw const rule,
             0,
         )
-    };
-    check(done, Step::Landlock).map(drop)
+    }
 }

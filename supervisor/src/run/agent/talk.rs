@@ -1,18 +1,30 @@
 //! What agent and supervisor say to each other: orders and answers come in, what changed and what is asked goes out. Touches their socket.
 
-use super::{super::Supervisor, OUT};
+use super::{
+    super::{Supervisor, room::Room},
+    OUT,
+};
 use crate::{
     ceiling,
     machine::{self, Event, Sync},
-    os::clock,
+    os::{clock, protections},
     protocol::{Actual, FromAgent, Query, Response, Standing, ToAgent},
+    time::BootTime,
 };
 use std::{
     collections::BTreeMap,
     io::{self, Read as _},
     os::fd::AsFd as _,
+    time::Duration,
 };
 use swarm_manifests::name::Name;
+
+/// Between two tellings of what changed.
+const PACE: Duration = Duration::from_millis(20);
+/// The same while processes are being started: they come first.
+const START_PACE: Duration = Duration::from_millis(500);
+/// So many workflows in one telling.
+const PORTION: usize = 64;
 
 impl Supervisor {
     /// Bytes came, or room for ours.
@@ -110,6 +122,8 @@ impl Supervisor {
         if !self.agent.is_there() {
             return false;
         }
+        // It answers from what it was told.
+        self.tell_agent(usize::MAX);
         let id = self.agent.next_query;
         self.agent.next_query += 1;
         self.agent.queries.insert(id, client);
@@ -147,17 +161,50 @@ impl Supervisor {
         }
     }
 
-    /// What the agent has not heard yet goes out, as far as it listens.
+    /// When the agent is to be told what changed. Not at once: a workflow that starts again and again would keep both of us busy.
+    pub(crate) fn publish_by(&self) -> Option<BootTime> {
+        let link = &self.agent;
+        let news = !self.changed.is_empty() || !link.dirty.is_empty() || !link.backlog.is_empty();
+        let pace = if self.births.is_empty() {
+            PACE
+        } else {
+            START_PACE
+        };
+        (news && link.is_there() && link.out.len() < OUT)
+            .then(|| link.told.map_or_else(clock::now, |told| told + pace))
+    }
+
+    /// What the agent has not heard yet goes out, as far as it is time and it listens.
     pub(crate) fn publish(&mut self) {
-        let changed = std::mem::take(&mut self.changed);
-        if !self.agent.is_there() {
-            return;
+        if self.publish_by().is_some_and(|by| by <= clock::now()) {
+            self.tell_agent(PORTION);
         }
-        self.agent.dirty.extend(changed);
-        while self.agent.out.len() < OUT {
+        if !self.agent.flush() {
+            return self.agent_gone("it does not listen any more");
+        }
+        let waiting = !self.agent.out.is_empty();
+        if waiting != self.agent.writing
+            && let Some((socket, token)) = &self.agent.socket
+        {
+            match self.watch.writing(*token, socket.as_fd(), waiting) {
+                Ok(()) => self.agent.writing = waiting,
+                Err(error) => tracing::error!(%error, "the agent's socket cannot be watched"),
+            }
+        }
+    }
+
+    /// So many of the workflows that changed, and what was journalled.
+    fn tell_agent(&mut self, most: usize) {
+        self.agent.told = Some(clock::now());
+        self.agent.dirty.append(&mut self.changed);
+        for _ in 0..most {
+            if self.agent.out.len() >= OUT {
+                return;
+            }
             let Some(name) = self.agent.dirty.pop_first() else {
                 break;
             };
+            self.read_protections(&name);
             let actual = self.actual(&name).unwrap_or_else(|| gone(name));
             self.agent.say(&ToAgent::Changed(actual));
         }
@@ -166,15 +213,6 @@ impl Supervisor {
                 break;
             };
             self.agent.say(&ToAgent::Journaled(record));
-        }
-        if !self.agent.flush() {
-            return self.agent_gone("it does not listen any more");
-        }
-        let waiting = !self.agent.out.is_empty();
-        if let Some((socket, token)) = &self.agent.socket
-            && let Err(error) = self.watch.writing(*token, socket.as_fd(), waiting)
-        {
-            tracing::error!(%error, "the agent's socket cannot be watched");
         }
     }
 
@@ -185,7 +223,7 @@ impl Supervisor {
             .rooms
             .values()
             .find(|room| room.process.is_some())
-            .map(|room| room.protections.clone());
+            .map(Room::protections);
         Some(machine::actual(
             &workflow.state,
             &self.settings.box_name,
@@ -193,6 +231,16 @@ impl Supervisor {
             |_| machine::Usage::default(),
             protections.unwrap_or_default(),
         ))
+    }
+
+    /// Asks the kernel about the processes of a workflow, of which it was not asked yet.
+    pub(crate) fn read_protections(&mut self, name: &Name) {
+        let rooms = self.workflows.get_mut(name).map(|w| w.rooms.values_mut());
+        for room in rooms.into_iter().flatten() {
+            if let (Some(held), None, None) = (&room.process, &room.birth, &room.protections) {
+                room.protections = Some(protections::read_back(held.pid));
+            }
+        }
     }
 }
 

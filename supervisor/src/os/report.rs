@@ -1,0 +1,115 @@
+//! What a child reports on its way to its program: a pipe comes in, "it executes" or the step that failed comes out. Reads that pipe.
+
+use super::{
+    child::{self, Op, Prepared, Step},
+    spawn::{PATIENCE, SpawnError},
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout},
+};
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// Where a process says whether it came to execute its program.
+#[derive(Debug)]
+pub struct Report {
+    end: OwnedFd,
+    prepared: Prepared,
+}
+
+impl Report {
+    pub(super) fn new(end: OwnedFd, prepared: Prepared) -> Self {
+        Self { end, prepared }
+    }
+
+    /// What it says so far. None: nothing yet; [`Report::fd`] becomes readable.
+    pub fn outcome(&self) -> Option<Result<(), SpawnError>> {
+        self.has_spoken(PollTimeout::ZERO).then(|| self.read())
+    }
+
+    /// It had its time, and said nothing.
+    pub fn too_late() -> SpawnError {
+        let text = format!("it did not come to execute within {} s", PATIENCE.as_secs());
+        SpawnError::new("execute", text)
+    }
+
+    pub(super) fn wait(&self) -> Result<(), SpawnError> {
+        if self.has_spoken(PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)) {
+            self.read()
+        } else {
+            Err(Self::too_late())
+        }
+    }
+
+    /// Readable when there is something to be heard.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
+    fn has_spoken(&self, patience: PollTimeout) -> bool {
+        loop {
+            let mut waited = [PollFd::new(self.end.as_fd(), PollFlags::POLLIN)];
+            match nix::poll::poll(&mut waited, patience) {
+                Err(Errno::EINTR) => {}
+                // An error shows when it is read.
+                other => return other != Ok(0),
+            }
+        }
+    }
+
+    /// Its end without a word: it executes.
+    fn read(&self) -> Result<(), SpawnError> {
+        let mut bytes = [0; child::REPORT];
+        match nix::unistd::read(&self.end, &mut bytes) {
+            Ok(0) => Ok(()),
+            Ok(child::REPORT) => {
+                let [step, _, which @ .., e0, e1, e2, e3] = bytes;
+                let which = u16::from_ne_bytes(which).into();
+                let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
+                let name = name_step(step, which, &self.prepared);
+                Err(SpawnError::kernel(name, errno))
+            }
+            Ok(_) => Err(SpawnError::new("execute", "its report is cut off")),
+            Err(errno) => Err(SpawnError::new("execute", errno.desc())),
+        }
+    }
+}
+
+/// What the child was doing, in words.
+fn name_step(step: u8, which: usize, prepared: &Prepared) -> String {
+    let mounts = prepared.mounts.as_ref();
+    let path = |path: Option<&CString>| {
+        path.map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    let source = || path(mounts.and_then(|mounts| mounts.sources.get(which)));
+    let target = || path(mounts.and_then(|mounts| mounts.ops.get(which)).map(Op::at));
+    match step {
+        s if s == Step::Execute as u8 => format!("execute {}", prepared.title.to_string_lossy()),
+        s if s == Step::Workdir as u8 => format!(
+            "enter the working directory {}",
+            prepared.workdir.to_string_lossy()
+        ),
+        s if s == Step::OpenPath as u8 => format!("open {}", source()),
+        s if s == Step::Cover as u8 => format!("cover {}", target()),
+        s if s == Step::Folder as u8 => format!("make {}", target()),
+        s if s == Step::Bind as u8 => format!("mount {}", target()),
+        s if s == Step::Limit as u8 => "resource limits".into(),
+        s if s == Step::JoinNamespaces as u8 => {
+            "enter the namespaces of the running process".into()
+        }
+        s if s == Step::MountNamespace as u8 => "mount namespace".into(),
+        s if s == Step::Network as u8 || s == Step::Loopback as u8 => "network namespace".into(),
+        s if s == Step::Capabilities as u8 => "capabilities".into(),
+        s if s == Step::User as u8 => "user".into(),
+        s if s == Step::NoNewPrivileges as u8 => "no new privileges".into(),
+        s if s == Step::Landlock as u8 => "landlock".into(),
+        s if s == Step::Seccomp as u8 => "system call filter".into(),
+        s if s == Step::Session as u8 => "session".into(),
+        s if s == Step::JoinCgroup as u8 => "cgroup".into(),
+        _ => "descriptors".into(),
+    }
+}

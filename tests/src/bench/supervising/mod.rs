@@ -1,0 +1,192 @@
+//! What supervision costs, beside the limits in C, in the same run. Touches processes, cgroups and the compiler.
+
+mod contender;
+mod limit;
+mod measure;
+mod ours;
+
+use super::{
+    Findings,
+    figures::{Goal, Peer, Row, Samples},
+    say,
+};
+use crate::{Deploy, World};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use contender::{Contender, until_all_started};
+use limit::Limit;
+use measure::Course;
+use ours::Ours;
+use std::{fs, path::PathBuf, time::Duration};
+
+/// How much is measured of supervision.
+#[derive(Debug, Clone, Args)]
+pub struct Extent {
+    /// Children of a crowd
+    #[arg(long, default_value_t = 1000)]
+    children: usize,
+    /// Deaths in a row, of each contender
+    #[arg(long, default_value_t = 200)]
+    deaths: usize,
+    /// Deaths with a pause before each, of each contender
+    #[arg(long, default_value_t = 15)]
+    calm_deaths: usize,
+    /// Seconds in which nothing happens
+    #[arg(long, default_value_t = 30)]
+    quiet: u64,
+}
+
+/// Longer than any of them holds a child back that has ended too soon.
+const CALM: Duration = Duration::from_millis(2500);
+/// What a limit may be exceeded by.
+const FACTOR: f64 = 1.5;
+
+/// Measures all of it.
+pub fn supervising(extent: &Extent, found: &mut Findings) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "supervision is measured as root: sandbox and cgroups are root's to give"
+    );
+    let groups = Groups::new()?;
+    say("killed, and its successor executes");
+    races(extent, &groups, found)?;
+    crowds(extent, &groups, found)
+}
+
+fn races(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    let mut ours = Ours::new(&world, &deploy, &child, 1)?;
+    let mut sandbox = Limit::new(&world, &child, true, 1, groups.path("sandbox"))?;
+    let mut bare = Limit::new(&world, &child, false, 1, groups.path("bare"))?;
+    for contender in [&mut ours as &mut dyn Contender, &mut sandbox, &mut bare] {
+        contender.begin()?;
+        until_all_started(contender, 1)?;
+    }
+    let all: [&dyn Contender; 3] = [&ours, &sandbox, &bare];
+    let courses = [
+        ("in a loop", extent.deaths, Duration::ZERO),
+        ("after 2.5 s of life", extent.calm_deaths, CALM),
+    ];
+    for (how, rounds, pause) in courses {
+        let times = measure::race(&all, rounds, pause)?;
+        for (contender, goal) in [(1, Goal::AtMostOfPeer(FACTOR)), (2, Goal::None)] {
+            found.rows.push(Row {
+                what: format!("killed, its successor executes, {how}"),
+                unit: "ms",
+                samples: times[0].clone(),
+                peer: Some(Peer {
+                    name: all[contender].name().into(),
+                    samples: times[contender].clone(),
+                }),
+                goal,
+            });
+        }
+        for contender in all {
+            let words = measure::protections(contender)?;
+            found
+                .protections
+                .push(format!("killed, {how}: {}: {words}", contender.name()));
+        }
+    }
+    Ok(())
+}
+
+fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> {
+    let children = extent.children;
+    let course = Course {
+        children,
+        starts: 3,
+        lists: 20,
+        idle: Duration::from_secs(extent.quiet),
+    };
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    say(&format!("{children} children of ours"));
+    let mut ours = Ours::new(&world, &deploy, &child, children)?;
+    let crowd = measure::crowd(&mut ours, course)?;
+    drop(ours);
+    let starts_only = Course {
+        idle: Duration::ZERO,
+        ..course
+    };
+    for (sandboxed, name) in [(true, "sandbox"), (false, "bare")] {
+        say(&format!("{children} children of the limit, {name}"));
+        let mut limit = Limit::new(&world, &child, sandboxed, children, groups.path(name))?;
+        let times = measure::crowd(&mut limit, starts_only)?;
+        found.rows.push(Row {
+            what: format!("{children} children started until all execute"),
+            unit: "s",
+            samples: crowd.start.clone(),
+            peer: Some(Peer {
+                name: limit.name().into(),
+                samples: times.start,
+            }),
+            goal: if sandboxed {
+                Goal::AtMostOfPeer(FACTOR)
+            } else {
+                Goal::None
+            },
+        });
+    }
+    let mut row = |what: &str, unit, samples: Samples, goal| {
+        found.rows.push(Row {
+            what: what.replace("MANY", &children.to_string()),
+            unit,
+            samples,
+            peer: None,
+            goal,
+        });
+    };
+    row(
+        "PSS of the supervisor, MANY children, output captured",
+        "MB",
+        crowd.first,
+        Goal::AtMost(8.0),
+    );
+    row(
+        "PSS of supervisor and agent, the same",
+        "MB",
+        crowd.all,
+        Goal::AtMost(16.0),
+    );
+    row("list with MANY", "ms", crowd.list, Goal::AtMost(20.0));
+    row(
+        "idle CPU with MANY children",
+        "s",
+        crowd.idle,
+        Goal::AtMost(0.001),
+    );
+    Ok(())
+}
+
+/// A cgroup of the bench's own, for the limits' children.
+struct Groups(PathBuf);
+
+impl Groups {
+    fn new() -> Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let mount = mounts.lines().find_map(|line| {
+            let (head, tail) = line.split_once(" - ")?;
+            tail.starts_with("cgroup2 ")
+                .then(|| head.split(' ').nth(4).map(PathBuf::from))?
+        });
+        let path = mount
+            .context("no cgroup2 is mounted here")?
+            .join(format!("swarm-bench-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
