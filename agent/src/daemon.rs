@@ -12,7 +12,7 @@ use crate::{
     keeper::{self, Keeper},
     link::link,
     picture::{Contact, Picture},
-    report::{self, MapState, Reporter},
+    report::{self, Heard, MapState, Reporter},
     settings::Config,
     trigger::{Wake, hooks},
     walk,
@@ -87,6 +87,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
     let (changed, changed_in) = watch::channel(0);
     let (map, map_in) = watch::channel(MapState::default());
     let (sessions, sessions_in) = watch::channel(None);
+    let (heard, heard_in) = watch::channel(Heard::default());
 
     let (link, hearing, saying) = link(tokio::net::UnixStream::from_std(socket)?);
     let keeper_out = keeper::Outlets {
@@ -110,6 +111,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         reloads: reloads_in.clone(),
         wake: wake.clone(),
         followed: keeper.followed(),
+        heard: heard_in,
         needed: None,
         out,
     };
@@ -127,13 +129,16 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         changed: changed_in,
         journaled: journaled_in,
         asks,
+        picture: picture_in.clone(),
+        contact: contact_in.clone(),
     };
-    spawn(
-        &tasks,
-        &stop,
-        "report",
-        Reporter::new(inlets, map, sessions)?.run(),
-    );
+    let out = report::Outlets {
+        state: map,
+        sessions,
+        heard,
+        wake: wake.clone(),
+    };
+    spawn(&tasks, &stop, "report", Reporter::new(inlets, out)?.run());
     spawn(&tasks, &stop, "nudges", async move {
         report::watch_map(config_in, map_in, sessions_in, wake).await;
         Ok(())

@@ -6,17 +6,26 @@
 mod identity;
 mod nudged;
 mod session;
+mod witnessed;
 
 pub use identity::box_key;
 pub use nudged::watch_map;
+pub use witnessed::Heard;
 
-use crate::{chance, keeper::Board, outbox::Outbox, settings::Config};
+use crate::{
+    chance,
+    keeper::Board,
+    outbox::Outbox,
+    picture::{Contact, Picture},
+    settings::Config,
+    trigger::Wake,
+};
 use anyhow::{Context, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use ssh_key::PrivateKey;
 use std::{rc::Rc, time::Duration};
 use swarm_manifests::{
-    report::{Event, Report, ReportAnswer},
+    report::{BoxStatus, Event, Report, ReportAnswer, Trouble},
     settings::Map,
 };
 use swarm_wire::http::{Client, HeaderValue, Method, StatusCode, header};
@@ -24,6 +33,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
+use witnessed::Witnessed;
 
 /// The largest answer of a map that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -48,6 +58,8 @@ pub struct MapState {
     /// Events that wait.
     pub waiting: usize,
     pub dropped: u64,
+    /// What the map's witness says against what this box trusts.
+    pub freshness: Option<Trouble>,
 }
 
 /// A url without user and password, for people.
@@ -71,6 +83,17 @@ pub struct Inlets {
     pub changed: watch::Receiver<u64>,
     pub journaled: mpsc::Receiver<Event>,
     pub asks: mpsc::Sender<oneshot::Sender<Board>>,
+    pub picture: watch::Receiver<Rc<Picture>>,
+    pub contact: watch::Receiver<Contact>,
+}
+
+/// Whom the reporter tells.
+#[allow(missing_docs)]
+pub struct Outlets {
+    pub state: watch::Sender<MapState>,
+    pub sessions: watch::Sender<Option<String>>,
+    pub heard: watch::Sender<Heard>,
+    pub wake: Wake,
 }
 
 /// The reporter.
@@ -80,6 +103,8 @@ pub struct Reporter {
     key: PrivateKey,
     out: watch::Sender<MapState>,
     sessions: watch::Sender<Option<String>>,
+    witnessed: Witnessed,
+    wake: Wake,
     /// Random, new at each start.
     boot: String,
     sequence: u64,
@@ -98,12 +123,9 @@ struct Peer {
 
 impl Reporter {
     /// Opens outbox and key.
-    pub fn new(
-        inlets: Inlets,
-        out: watch::Sender<MapState>,
-        sessions: watch::Sender<Option<String>>,
-    ) -> anyhow::Result<Self> {
-        let own = inlets.config.borrow().own();
+    pub fn new(inlets: Inlets, out: Outlets) -> anyhow::Result<Self> {
+        let config = inlets.config.borrow().clone();
+        let own = config.own();
         let key = box_key(&own.join("box.key"))?;
         let outbox = Outbox::open(&own).context("the outbox cannot be opened")?;
         let random: [u8; 16] = chance::bytes()?;
@@ -111,8 +133,10 @@ impl Reporter {
             inlets,
             outbox,
             key,
-            out,
-            sessions,
+            out: out.state,
+            sessions: out.sessions,
+            witnessed: Witnessed::open(config, out.heard),
+            wake: out.wake,
             boot: hex::encode(random),
             sequence: 0,
             session: None,
@@ -149,11 +173,17 @@ impl Reporter {
                 changed = self.inlets.config.changed() => {
                     changed?;
                     peer = self.peer();
+                    self.witnessed.reload(self.inlets.config.borrow().clone());
                     (self.session, self.known, self.failures, next) = (None, None, 0, Instant::now());
                     continue;
                 }
                 changed = self.inlets.changed.changed() => {
                     changed?;
+                    continue;
+                }
+                looked = self.inlets.contact.changed(), if self.witnessed.listens() => {
+                    looked?;
+                    self.weigh();
                     continue;
                 }
                 () = tokio::time::sleep_until(due), if peer.is_some() => {}
@@ -202,6 +232,7 @@ impl Reporter {
     fn failed(&mut self, peer: &mut Peer, error: &anyhow::Error) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.session = None;
+        self.witnessed.settle();
         if self.failures == 1 {
             tracing::warn!(
                 map = peer.map.url,
@@ -229,7 +260,11 @@ impl Reporter {
         };
         let batch = self.outbox.batch()?;
         self.sequence += 1;
-        let (status, rows) = board.map(|board| (board.status, board.rows)).unzip();
+        let (mut status, rows): (Option<BoxStatus>, _) =
+            board.map(|board| (board.status, board.rows)).unzip();
+        if let Some(status) = &mut status {
+            status.freshness = self.witnessed.standing();
+        }
         let report = Report {
             boot: self.boot.clone(),
             sequence: self.sequence,
@@ -259,11 +294,28 @@ impl Reporter {
                 failure: None,
                 waiting: self.outbox.waiting(),
                 dropped: self.outbox.dropped(),
+                freshness: self.witnessed.standing(),
             };
         });
+        let picture = self.inlets.picture.borrow().clone();
+        if self.witnessed.hear(answer.witness, &picture) {
+            self.wake.promise("witness");
+        }
+        self.weigh();
         Ok(Duration::from_secs(
             answer.next_in_s.clamp(HEARTBEAT.0, HEARTBEAT.1),
         ))
+    }
+
+    /// What stands between the map's witness and this box; something new is told to the map at once.
+    fn weigh(&mut self) {
+        let (picture, contact) = (&self.inlets.picture, &mut self.inlets.contact);
+        let contact = contact.borrow_and_update().clone();
+        if self.witnessed.weigh(&picture.borrow(), &contact) {
+            let freshness = self.witnessed.standing();
+            self.out.send_modify(|state| state.freshness = freshness);
+            self.known = None;
+        }
     }
 
     async fn board(&self) -> anyhow::Result<Board> {

@@ -3,6 +3,7 @@
 //! Touches everything through its rooms; owns the trust, the mirror, the store. Hands on whole pictures, and never waits for who
 //! plans. Whatever fails leaves the picture before standing.
 
+mod floor;
 mod gaps;
 mod show;
 mod tidying;
@@ -20,6 +21,7 @@ use crate::{
     fetch::Fetch,
     lookout::{Errand, Rhythm, Seen},
     picture::{Contact, Picture, trouble},
+    report::Heard,
     resolve::{self, BundleKey, Offer},
     settings::Config,
     store::Store,
@@ -33,6 +35,7 @@ use swarm_manifests::{
     problem::Refusal,
     report::Event,
     rules::remote,
+    witness::Witness,
 };
 use swarm_repository::{
     objects::{ObjectError, Objects},
@@ -69,12 +72,20 @@ pub struct Walk {
     followed: u64,
     /// What was needed and could not be had.
     pending: Option<Refusal>,
+    /// What the map bore witness of, for a box that trusts nothing yet.
+    heard: watch::Receiver<Heard>,
+    floor: Option<Rc<Witness>>,
     out: Outlets,
 }
 
 impl Walk {
     /// Opens mirror, store and trust. Nothing is asked of the network yet.
-    pub async fn begin(config: Rc<Config>, followed: u64, out: Outlets) -> anyhow::Result<Self> {
+    pub async fn begin(
+        config: Rc<Config>,
+        followed: u64,
+        heard: watch::Receiver<Heard>,
+        out: Outlets,
+    ) -> anyhow::Result<Self> {
         let own = config.own();
         trust::own_folder(&own).with_context(|| format!("cannot make {}", own.display()))?;
         let store = Store::open(&config.store())?;
@@ -93,6 +104,8 @@ impl Walk {
             judged: None,
             followed,
             pending: None,
+            heard,
+            floor: None,
             out,
             config,
         };

@@ -7,6 +7,7 @@ use crate::{
     local::Local,
     lookout::{Back, Lookout, Rhythm, Seen},
     picture::Picture,
+    report::Heard,
     settings::Config,
     trigger::{
         Nudges, SETTLE, Wake,
@@ -39,6 +40,7 @@ pub struct Walker {
     pub reloads: watch::Receiver<u64>,
     pub wake: Wake,
     pub followed: u64,
+    pub heard: watch::Receiver<Heard>,
     pub out: walk::Outlets,
     /// What is needed of the store, as the keeper said last: the rest is removed when it is quiet, not before a start.
     pub needed: Option<BTreeSet<Digest>>,
@@ -154,7 +156,13 @@ impl Walker {
                 Local::begin(dir, self.config.clone(), self.out.clone()).await?,
             )),
             None => Source::Trunk(Box::new(
-                Walk::begin(self.config.clone(), self.followed, self.out.clone()).await?,
+                Walk::begin(
+                    self.config.clone(),
+                    self.followed,
+                    self.heard.clone(),
+                    self.out.clone(),
+                )
+                .await?,
             )),
         })
     }

@@ -29,3 +29,4 @@ pub mod shape;
 pub mod signature;
 pub mod status;
 pub mod units;
+pub mod witness;

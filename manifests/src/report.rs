@@ -1,6 +1,6 @@
 //! What boxes and maps say to each other (SPEC §8). Pure: wire types only.
 
-use crate::{facts::Facts, status::Row};
+use crate::{facts::Facts, status::Row, witness::Witness};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/enrol`: a box's public key, and the token that lets it in.
@@ -86,6 +86,9 @@ pub struct ReportAnswer {
     /// The map does not know this box's whole state (it restarted): send it with the next report.
     #[serde(default)]
     pub resend: bool,
+    /// Where the map saw the trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
 }
 
 /// The box itself.
@@ -101,6 +104,9 @@ pub struct BoxStatus {
     pub remote_head: Option<String>,
     /// Why the trunk does not move, with its rule.
     pub trouble: Option<Trouble>,
+    /// What the map's witness says against what this box trusts: its remote lags behind, or the trunk is forked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Trouble>,
     pub warnings: Vec<String>,
     pub protections: Vec<String>,
 }

@@ -7,6 +7,7 @@ use crate::{
     policy::Ceiling,
 };
 use serde::{Deserialize, Serialize};
+use ssh_key::PublicKey;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 mod engines;
@@ -74,7 +75,8 @@ pub struct Map {
     pub url: String,
     pub ca: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
-    pub key: Option<String>,
+    /// The map's own key: what it bears witness of is taken only if this key signed it.
+    pub key: Option<PublicKey>,
 }
 
 /// `[webhook]`

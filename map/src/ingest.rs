@@ -41,6 +41,12 @@ pub async fn report(
     Ok(Json(ReportAnswer {
         next_in_s: app.settings.heartbeat.as_secs().max(1),
         resend,
+        witness: app
+            .fleet
+            .borrow()
+            .trunk
+            .as_ref()
+            .and_then(|trunk| trunk.witness.clone()),
     }))
 }
 
@@ -124,6 +130,7 @@ fn clip_status(status: &mut BoxStatus) {
         remote,
         remote_head,
         trouble,
+        freshness,
         warnings,
         protections,
     } = status;
@@ -134,7 +141,7 @@ fn clip_status(status: &mut BoxStatus) {
     }
     clip_all([commit, remote, remote_head].into_iter().flatten());
     clip_all(warnings.iter_mut().chain(protections));
-    if let Some(trouble) = trouble {
+    for trouble in [trouble, freshness].into_iter().flatten() {
         clip_all([&mut trouble.rule, &mut trouble.reason]);
         clip_all(
             [&mut trouble.hint, &mut trouble.commit]

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod hooks;
 pub mod http;
 pub mod ingest;
+pub mod key;
 pub mod mirror;
 pub mod nudge;
 pub mod page;

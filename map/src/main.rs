@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("swarm-map: {error:#}");
-            if error.chain().any(|cause| cause.is::<settings::Usage>()) {
+            if error.is::<settings::Usage>() {
                 return ExitCode::from(2);
             }
             ExitCode::FAILURE
@@ -35,6 +35,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             replace,
             valid,
         } => commands::token::run(&store.store, &name, replace, &valid),
+        Command::Key { store } => commands::key::run(&store.store),
         Command::Audit {
             command: AuditCommand::Verify { store },
         } => commands::audit::run(&store.store),

@@ -59,6 +59,8 @@ pub struct Mirror {
     pub poll: Duration,
     /// Where the mirror lies.
     pub folder: PathBuf,
+    /// Where the map's own key lies.
+    pub key: PathBuf,
 }
 
 /// map.toml as it is written.
@@ -266,6 +268,7 @@ fn mirror(
             },
             poll: poll.max(Duration::from_secs(1)),
             folder: beside(store),
+            key: crate::key::beside(store),
         })),
         _ => usage(
             "--repository, --introduction and --policy-sha256 go together: swarm-pack init prints the last two",

@@ -119,6 +119,20 @@ fn present(parents: Result<Vec<Oid>, ObjectError>) -> Result<Vec<Oid>, ObjectErr
     }
 }
 
+/// The first parents behind `head`, the nearest first, as many as `steps`; fewer where the history ends or is not there.
+pub fn behind(objects: &Objects, head: Oid, steps: usize) -> Result<Vec<Oid>, ObjectError> {
+    let mut found = Vec::new();
+    let mut at = head;
+    while found.len() < steps {
+        let Some(parent) = present(parents(objects, at))?.first().copied() else {
+            break;
+        };
+        found.push(parent);
+        at = parent;
+    }
+    Ok(found)
+}
+
 /// The `parent` headers, wherever the rest of the commit leads.
 pub(crate) fn parents(objects: &Objects, id: Oid) -> Result<Vec<Oid>, ObjectError> {
     let raw = objects.commit(id)?;

@@ -24,7 +24,7 @@ pub mod trust_file;
 
 pub mod verifier;
 
-mod history;
+pub mod history;
 
 pub mod rights;
 

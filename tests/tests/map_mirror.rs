@@ -4,122 +4,13 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{fs, path::Path};
 use swarm_tests::{
-    Deploy, GitOverHttp, GitOverSsh, Running, SwarmBox, World,
-    process::{feed, free_port, program, run},
-    until,
+    Deploy, GitOverHttp, GitOverSsh, Mirroring, SwarmBox, World, map::HOOK_SECRET, until,
 };
 
-/// What signs webhooks for the map.
-const SECRET: &str = "a secret of the map";
 const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
 
 fn manifest(version: &str) -> String {
     format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
-
-/// A map with a mirror that looks every second.
-struct Mirroring<'a> {
-    world: &'a World,
-    process: Option<Running>,
-    url: String,
-    store: String,
-}
-
-impl<'a> Mirroring<'a> {
-    fn start(world: &'a World, deploy: &Deploy<'_>) -> Result<Self> {
-        let remote = deploy.remote().display().to_string();
-        Self::of(world, deploy, &remote, "poll = \"1s\"\n")
-    }
-
-    /// A map that mirrors this url; `more` goes below `[repository]`.
-    fn of(world: &'a World, deploy: &Deploy<'_>, remote: &str, more: &str) -> Result<Self> {
-        let port = free_port()?;
-        let store = format!("sqlite:{}", world.path("map.db").display());
-        let secret = world.path("keys/map.hook");
-        fs::write(&secret, format!("{SECRET}\n"))?;
-        let text = format!(
-            "listen = \"127.0.0.1:{port}\"\nstore = \"{store}\"\npublic-read = true\nheartbeat = \"1s\"\nwebhook-secret-file = \"{}\"\n\n[repository]\nurl = \"{remote}\"\n{more}\n[trust]\nintroduction = \"{}\"\npolicy-sha256 = \"{}\"\n",
-            secret.display(),
-            deploy.introduction,
-            deploy.policy_sha256
-        );
-        fs::write(world.path("map.toml"), text)?;
-        let mut map = Self {
-            world,
-            process: None,
-            url: format!("http://127.0.0.1:{port}"),
-            store,
-        };
-        map.run()?;
-        Ok(map)
-    }
-
-    /// Starts it, again where it was ended.
-    fn run(&mut self) -> Result<()> {
-        let mut command = self.world.map();
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(self.world.path("map.toml"));
-        let log = self.world.path("logs/map");
-        self.process = Some(Running::start("map", &mut command, &log)?);
-        until("the map being ready", || self.get("/readyz").ok()).map(drop)
-    }
-
-    fn end(&mut self) {
-        self.process = None;
-    }
-
-    /// A webhook as a forge sends it, signed with this secret; gives the status.
-    fn hook(&self, secret: &str) -> Result<String> {
-        let body = "{\"ref\":\"refs/heads/main\"}";
-        let mut openssl = self.world.command(program("openssl", "openssl")?);
-        openssl.args(["dgst", "-sha256", "-r", "-hmac", secret]);
-        let printed = feed(&mut openssl, body.as_bytes())?;
-        let mac = printed.split(' ').next().context("a digest")?;
-        let mut curl = self.world.command("curl");
-        curl.args([
-            "-sS",
-            "--max-time",
-            "20",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-        ]);
-        curl.args(["-H", &format!("X-Swarm-Signature-256: sha256={mac}")]);
-        run(curl.args(["--data", body, &format!("{}/hooks/generic", self.url)]))
-    }
-
-    fn get(&self, path: &str) -> Result<String> {
-        let url = format!("{}{path}", self.url);
-        run(self
-            .world
-            .command("curl")
-            .args(["-sS", "--fail", "--max-time", "20", &url]))
-    }
-
-    fn trunk(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&self.get("/v1/trunk")?)?)
-    }
-
-    fn until_trunk(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        until(what, || self.trunk().ok().filter(|trunk| wanted(trunk)))
-            .with_context(|| format!("{:?}", self.trunk()))
-    }
-
-    /// `[map]` of a box's agent.toml.
-    fn settings_for(&self, name: &str) -> Result<String> {
-        let mut command = self.world.map();
-        let token = run(command.args(["token", "--store", &self.store, "--box", name]))?;
-        let path = self.world.path(format!("keys/{name}.token"));
-        fs::write(&path, token)?;
-        Ok(format!(
-            "[map]\nurl = \"{}\"\ntoken-file = \"{}\"\n",
-            self.url,
-            path.display()
-        ))
-    }
 }
 
 #[test]
@@ -226,7 +117,7 @@ fn a_signed_webhook_brings_the_mirror_to_the_head_long_before_its_poll() -> Resu
     deploy.push()?;
     assert_eq!(map.hook("somebody else's secret")?, "401");
     assert_eq!(map.trunk()?["head"]["commit"], first.as_str());
-    assert_eq!(map.hook(SECRET)?, "200");
+    assert_eq!(map.hook(HOOK_SECRET)?, "200");
     map.until_trunk("the mirror at the new head", |trunk| {
         trunk["head"]["commit"] == second.as_str()
     })?;

@@ -25,6 +25,8 @@ impl Keeper {
                 remote: contact.url.clone(),
                 remote_head: contact.head.map(|head| head.to_string()),
                 trouble: picture.trouble.clone(),
+                // The reporter knows.
+                freshness: None,
                 warnings: self.warnings(&picture),
                 protections: self.protections(),
             },

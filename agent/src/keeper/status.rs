@@ -45,6 +45,7 @@ impl Keeper {
                 "failure": map.failure,
                 "waiting": map.waiting,
                 "dropped": map.dropped,
+                "freshness": map.freshness,
             })),
             "labels": picture.here.facts.labels,
             "facts": picture.here.facts.facts,
@@ -52,7 +53,7 @@ impl Keeper {
             "protections": self.protections(),
             "refusals": refusals,
             "held_removal": self.held.as_ref().map(|held| json!({"workflows": held.workflows, "reason": held.reason})),
-            "warnings": self.warnings(&picture).into_iter().chain(problems).collect::<Vec<_>>(),
+            "warnings": self.warnings(&picture).into_iter().chain(problems).chain(map.freshness.iter().map(|trouble| format!("{} [{}]", trouble.reason, trouble.rule))).collect::<Vec<_>>(),
             "workflows": self.actual.len(),
             "local": config.local,
         })

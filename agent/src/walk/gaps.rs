@@ -49,6 +49,7 @@ impl Walk {
         // A head that is there before it was asked for may have come without what is behind it.
         let mut was_there = self.objects.has(head);
         self.fetch_history(head).await?;
+        self.find_floor().await;
         let mut asked = None;
         for _ in 0..MOST {
             match self.advance(head) {

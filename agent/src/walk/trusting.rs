@@ -20,7 +20,10 @@ impl Walk {
         let from = match self.trusted.clone() {
             Some(trusted) => trusted,
             None => match self.verifier.introduce(&self.objects, &trust)? {
-                Ok(trusted) => trusted,
+                Ok(trusted) => match self.below_floor(&trusted, head)? {
+                    Some(refusal) => return Ok(Some((refusal, head))),
+                    None => trusted,
+                },
                 Err(refusal) => return Ok(Some((refusal, trust.introduction))),
             },
         };

@@ -13,4 +13,7 @@ super::rules! {
     HOOK_SIGNATURE = "S-HOOK-01", "a webhook whose signature does not fit", "The signature over the raw body is missing or made with another secret.", "Give the forge the secret of [webhook] secret-file.";
     MAP_TOKEN = "S-MAP-01", "the enrolment token is not accepted", "It is used up, expired, or for another box.", "Make a new one: swarm-map token --box NAME.";
     MAP_KEY = "S-MAP-02", "the map knows this box under another key", "A token never replaces an enrolled key unless made with --replace.", "swarm-map token --box NAME --replace, if the box was set up anew.";
+    WITNESS = "S-MAP-03", "the map's witness is not taken", "What the map says of the trunk is not signed by [map] key, or is about another repository. It counts for nothing.", "Compare [map] key with what swarm-map key prints.";
+    STALE = "S-MAP-04", "the remote lags behind what the map saw", "The map verified a later position of the trunk than this box's remote has. The box goes on with what it trusts.", "Look at the remote (a mirror that is not updated?), and whether box and map have the same [repository].";
+    FORKED = "S-MAP-05", "two different commits at one position of the trunk", "Map and box verified different commits at the same position: the trunk was forked, and somebody with the right to sign did it, or somebody has their key. Nothing changes by itself.", "Find out who signed both commits; push the history that is right to every remote, and take the key of the other out of use.";
 }

@@ -4,9 +4,10 @@ use super::{Engine, Map, Repository, Settings, Trust, Webhook};
 use crate::{
     document::{self, Table},
     forms::{
-        BRANCH, DURATION, FILE, GIT_URL, LINE, LISTEN, MAP_URL, NAME, OID, SHA256, USER, WORD,
+        BRANCH, DURATION, FILE, GIT_URL, KEY, LISTEN, MAP_URL, NAME, OID, SHA256, USER, WORD,
         sha256,
     },
+    key,
     name::Name,
     policy::{CEILING, ceiling},
     problem::Problem,
@@ -140,7 +141,7 @@ static MAP: Shape = Shape {
             Kind::Text(&FILE),
             "the enrolment token, used once",
         ),
-        Key::new("key", Kind::Text(&LINE), "the map's own public key"),
+        Key::new("key", Kind::Text(&KEY), "the map's own public key"),
     ],
 };
 
@@ -305,7 +306,7 @@ fn map(table: &Table<'_>) -> Option<Map> {
         url: table.string("url")?,
         ca: path("ca"),
         token_file: path("token-file"),
-        key: table.string("key"),
+        key: table.text("key", |line| key::read(line).ok()),
     })
 }
 

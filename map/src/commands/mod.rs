@@ -3,4 +3,5 @@
 pub mod audit;
 pub mod copy;
 pub mod inventory;
+pub mod key;
 pub mod token;

@@ -15,9 +15,10 @@ use swarm_manifests::{
     facts::{Facts, Value},
     name::Name,
     report::Trouble,
+    rules::remote::{FORKED, STALE},
     status::{Row, State},
 };
-use trunk::{Head, Known};
+use trunk::{Head, Known, Trunk};
 
 /// How a box is, seen from the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub enum BoxState {
     Online,
     /// It reports, but trusts another commit than its remote or this map's mirror has.
     Stale,
+    /// It and this map's mirror trust different commits at one position, or it says so.
+    Forked,
     /// Two heartbeats are missing.
     Late,
     /// Five are.
@@ -41,6 +44,7 @@ impl BoxState {
         match self {
             Self::Online => "online",
             Self::Stale => "stale",
+            Self::Forked => "forked",
             Self::Late => "late",
             Self::Offline => "offline",
             Self::Pending => "pending",
@@ -52,6 +56,7 @@ impl BoxState {
         [
             Self::Online,
             Self::Stale,
+            Self::Forked,
             Self::Late,
             Self::Offline,
             Self::Pending,
@@ -78,6 +83,8 @@ pub struct BoxView {
     pub position: Option<u64>,
     pub remote_head: Option<String>,
     pub trouble: Option<Trouble>,
+    /// What a map's witness says against what it trusts.
+    pub freshness: Option<Trouble>,
     pub warnings: Vec<String>,
     pub protections: Vec<String>,
     pub agent_version: Option<String>,
@@ -126,13 +133,13 @@ pub fn is_wrong(row: &Row) -> bool {
 
 /// What the records mean at `now`.
 pub fn fold(reports: &Reports, trunk: &Known, heartbeat: SignedDuration, now: Timestamp) -> Fleet {
-    let head = trunk.as_deref().and_then(|trunk| trunk.head.as_ref());
+    let trunk_now = trunk.as_deref();
     let mut fleet = Fleet {
         trunk: trunk.clone(),
         ..Fleet::default()
     };
     for record in reports.boxes.values() {
-        let (state, since, until) = state(record, head, heartbeat, now);
+        let (state, since, until) = state(record, trunk_now, heartbeat, now);
         fleet.next_change = [fleet.next_change, until].into_iter().flatten().min();
         fleet.boxes.push(view(record, state, since));
     }
@@ -154,7 +161,7 @@ pub fn fold(reports: &Reports, trunk: &Known, heartbeat: SignedDuration, now: Ti
 /// The state, since when, and until when if nothing is heard.
 fn state(
     record: &Record,
-    head: Option<&Head>,
+    trunk: Option<&Trunk>,
     heartbeat: SignedDuration,
     now: Timestamp,
 ) -> (BoxState, Option<Timestamp>, Option<Timestamp>) {
@@ -171,10 +178,21 @@ fn state(
     if now >= offline {
         return (BoxState::Offline, Some(offline), None);
     }
+    if is_forked(record, trunk) {
+        return (BoxState::Forked, record.contact_since, Some(offline));
+    }
     if now >= late {
         return (BoxState::Late, Some(late), Some(offline));
     }
     // A push reaches the map before the boxes have had the time to follow: two heartbeats of grace.
+    let head = trunk.and_then(|trunk| trunk.head.as_ref());
+    let freshness = record
+        .status
+        .as_ref()
+        .and_then(|status| status.freshness.as_ref());
+    if freshness.is_some_and(|trouble| trouble.rule == STALE.id) {
+        return (BoxState::Stale, record.contact_since, Some(late));
+    }
     match behind_since(record, head).map(|since| after(since, heartbeat, 2)) {
         Some(stale) if now >= stale => (BoxState::Stale, Some(stale), Some(late)),
         Some(stale) => (
@@ -184,6 +202,25 @@ fn state(
         ),
         None => (BoxState::Online, record.contact_since, Some(late)),
     }
+}
+
+/// Whether box and mirror trust different commits at the box's position, or the box found that out for itself.
+fn is_forked(record: &Record, trunk: Option<&Trunk>) -> bool {
+    let Some(status) = &record.status else {
+        return false;
+    };
+    let ours = status
+        .position
+        .zip(trunk)
+        .and_then(|(position, trunk)| trunk.chain.at(position));
+    let differs = ours.is_some_and(|ours| {
+        status
+            .commit
+            .as_deref()
+            .is_some_and(|theirs| theirs != ours.to_string())
+    });
+    let says_so = status.freshness.as_ref();
+    differs || says_so.is_some_and(|trouble| trouble.rule == FORKED.id)
 }
 
 fn after(start: Timestamp, heartbeat: SignedDuration, count: i32) -> Timestamp {
@@ -228,6 +265,7 @@ fn view(record: &Record, state: BoxState, since: Option<Timestamp>) -> BoxView {
         position: status.and_then(|s| s.position),
         remote_head: status.and_then(|s| s.remote_head.clone()),
         trouble: status.and_then(|s| s.trouble.clone()),
+        freshness: status.and_then(|s| s.freshness.clone()),
         warnings: status.map(|s| s.warnings.clone()).unwrap_or_default(),
         protections: status.map(|s| s.protections.clone()).unwrap_or_default(),
         agent_version: Some(record.agent_version.clone()).filter(|version| !version.is_empty()),
@@ -255,6 +293,7 @@ fn expected(name: &Name) -> BoxView {
         position: None,
         remote_head: None,
         trouble: None,
+        freshness: None,
         warnings: Vec::new(),
         protections: Vec::new(),
         agent_version: None,

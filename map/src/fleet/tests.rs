@@ -16,6 +16,7 @@ fn status(commit: &str, remote_head: &str) -> Arc<BoxStatus> {
         remote: None,
         remote_head: Some(remote_head.into()),
         trouble: None,
+        freshness: None,
         warnings: vec![],
         protections: vec![],
     })
@@ -56,6 +57,9 @@ fn known(head: &Head) -> Arc<trunk::Trunk> {
         looked: None,
         trouble: None,
         failure: None,
+        witness: None,
+        chain: Arc::default(),
+        policy: None,
     })
 }
 
@@ -228,4 +232,34 @@ fn the_fold_at_its_next_change_looks_different() {
         }
         assert_eq!(last.boxes[0].state, BoxState::Offline);
     }
+}
+
+#[test]
+fn two_commits_at_one_position_are_forked_and_the_worst_of_all() {
+    let ours = swarm_manifests::id::Oid([7; 20]);
+    let mut trunk = trunk::Trunk::clone(&known(&head(&ours.to_string(), 1, 0)));
+    trunk.chain = Arc::new(trunk::Chain {
+        start: 0,
+        commits: vec![swarm_manifests::id::Oid([6; 20]), ours],
+    });
+    let at_one = |commit: String| Record {
+        status: Some(status(&commit, &commit)),
+        ..record(Some(0))
+    };
+    let folded = |record: Record| {
+        let reports = Reports {
+            boxes: [(record.name.clone(), Arc::new(record))].into(),
+            pending: BTreeMap::new(),
+        };
+        fold(&reports, &Some(Arc::new(trunk.clone())), BEAT, at(1))
+    };
+    assert_eq!(
+        folded(at_one(ours.to_string())).boxes[0].state,
+        BoxState::Online
+    );
+    let fleet = folded(at_one("b".repeat(40)));
+    assert_eq!(fleet.boxes[0].state, BoxState::Forked);
+    let worst = wrong::wrongs(&fleet);
+    assert_eq!(worst[0].kind, wrong::Kind::Forked);
+    assert_eq!(worst[0].rule.as_deref(), Some("S-MAP-05"));
 }

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
-use swarm_manifests::report::Trouble;
+use swarm_manifests::{id::Oid, policy::Policy, report::Trouble, witness::Witness};
 
 /// The trunk, as `GET /v1/trunk` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct Trunk {
     /// The url that is used now, without credentials.
@@ -22,6 +22,31 @@ pub struct Trunk {
     pub trouble: Option<Trouble>,
     /// Why the last look came to nothing: the remote, the network or the disk.
     pub failure: Option<Trouble>,
+    /// The head as this map signs it for boxes.
+    pub witness: Option<Witness>,
+    /// Every verified commit of the trunk.
+    #[serde(skip)]
+    pub chain: Arc<Chain>,
+    /// policy.toml at the head.
+    #[serde(skip)]
+    pub policy: Option<Arc<Policy>>,
+}
+
+/// The commits of the trunk by position, from the introduction on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Chain {
+    /// The introduction's position.
+    pub start: u64,
+    pub commits: Vec<Oid>,
+}
+
+impl Chain {
+    /// The commit at this position, where the mirror knows it.
+    pub fn at(&self, position: u64) -> Option<Oid> {
+        let index = usize::try_from(position.checked_sub(self.start)?).ok()?;
+        self.commits.get(index).copied()
+    }
 }
 
 /// A verified head.
@@ -44,6 +69,7 @@ pub fn differ(old: &Known, new: &Known) -> bool {
     let essence = |known: &Known| {
         known.as_deref().map(|trunk| Trunk {
             looked: None,
+            witness: None,
             ..trunk.clone()
         })
     };

@@ -4,6 +4,7 @@ use super::{BoxState, BoxView, Fleet, is_wrong, trunk::Trunk};
 use std::collections::BTreeMap;
 use swarm_manifests::{
     report::Trouble,
+    rules::remote::FORKED,
     status::{Row, State},
 };
 
@@ -11,6 +12,7 @@ use swarm_manifests::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Kind {
+    Forked,
     Trouble,
     Refused,
     Failed,
@@ -29,6 +31,7 @@ impl Kind {
     /// In one word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Forked => "forked",
             Self::Trouble => "stopped",
             Self::Refused => "refused",
             Self::Failed => "failed",
@@ -140,9 +143,20 @@ fn of_box(view: &BoxView) -> Vec<Wrong> {
         )),
         BoxState::Late => found.push(plain(Kind::Late, "two heartbeats are missing".into())),
         // Why it does not follow is said by its trouble, where it has one.
+        BoxState::Stale if view.freshness.is_some() => {
+            found.extend(
+                view.freshness
+                    .iter()
+                    .map(|said| troubled(Kind::Stale, said)),
+            );
+        }
         BoxState::Stale if view.trouble.is_none() => {
             found.push(plain(Kind::Stale, "behind the git repository".into()));
         }
+        BoxState::Forked => found.push(match &view.freshness {
+            Some(said) if said.rule == FORKED.id => troubled(Kind::Forked, said),
+            _ => forked(view),
+        }),
         BoxState::Stale | BoxState::Online | BoxState::Pending => {}
     }
     if view.dropped > 0 {
@@ -154,6 +168,20 @@ fn of_box(view: &BoxView) -> Vec<Wrong> {
             .map(|warning| plain(Kind::Warning, warning.clone())),
     );
     found
+}
+
+/// The mirror has another commit where this box stands.
+fn forked(view: &BoxView) -> Wrong {
+    let position = view.position.unwrap_or_default();
+    let reason = format!(
+        "forked: at position {position} of the trunk this map verified another commit than the box trusts"
+    );
+    Wrong {
+        rule: Some(FORKED.id.into()),
+        hint: Some(FORKED.remedy.into()),
+        commit: view.commit.clone(),
+        ..plain(Kind::Forked, reason)
+    }
 }
 
 fn of_row(row: &Row) -> Option<Wrong> {

@@ -6,23 +6,26 @@
 pub mod indexer;
 
 use crate::{
-    fleet::trunk::{Head, Known, Trunk},
+    fleet::trunk::{Chain, Head, Known, Trunk},
+    key,
     nudge::Nudges,
     settings::Mirror as Settings,
 };
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
+use ssh_key::PrivateKey;
 use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, thread::JoinHandle};
 use swarm_manifests::{
     id::Oid,
     problem::Refusal,
     report::Trouble,
     rules::{remote::PACK, run::DISK},
+    witness::Witness,
 };
 use swarm_repository::{
     commit::Commit,
     compact::compact,
-    index,
+    history, index,
     objects::{ObjectError, Objects},
     trunk::Advance,
     trust_file::{self, Loaded},
@@ -45,6 +48,7 @@ pub struct Mirror {
     settings: Settings,
     fetch: Fetch,
     objects: Objects,
+    key: PrivateKey,
     verifier: Verifier,
     trusted: Option<Trusted>,
     /// The head that was judged last: it is not judged again at each look.
@@ -77,7 +81,8 @@ impl Mirror {
             }
         };
         let (trunk, known) = watch::channel(None);
-        let mirror = Self {
+        let mut mirror = Self {
+            key: key::open(&settings.key)?,
             settings,
             fetch,
             objects,
@@ -94,7 +99,7 @@ impl Mirror {
     }
 
     /// What is known before the first look: the head of the last run, since it was saved.
-    fn begin(&self) {
+    fn begin(&mut self) {
         let saved = fs::metadata(self.settings.folder.join("trust.json"))
             .and_then(|about| about.modified())
             .ok()
@@ -108,7 +113,11 @@ impl Mirror {
             looked: None,
             trouble: None,
             failure: None,
+            witness: None,
+            chain: Arc::default(),
+            policy: None,
         })));
+        self.show_trusted();
     }
 
     /// Runs it in a thread of its own until told to stop.
@@ -193,6 +202,7 @@ impl Mirror {
             trunk.looked = Some(Timestamp::now());
         });
         if self.judged == Some(branch) {
+            self.show_trusted();
             return Ok(Outcome::Same);
         }
         self.fetch_history(branch).await?;
@@ -224,6 +234,7 @@ impl Mirror {
                 trunk.head = Some(head);
             }
         });
+        self.show_trusted();
         self.tidy();
         Ok(outcome)
     }
@@ -304,6 +315,54 @@ impl Mirror {
             since,
             time: commit.map(|commit| commit.time()),
         }
+    }
+
+    /// Shows what is trusted to whoever asks: the policy, every commit up to the head, and the head signed anew.
+    fn show_trusted(&mut self) {
+        let Some(trusted) = self.trusted.clone() else {
+            return;
+        };
+        let known = self
+            .trunk
+            .borrow()
+            .as_ref()
+            .map(|trunk| Arc::clone(&trunk.chain));
+        let chain = self.chain(&trusted, &known.unwrap_or_default());
+        let snapshot = self.verifier.snapshot(&self.objects, &trusted);
+        let (chain, snapshot) = match (chain, snapshot) {
+            (Ok(chain), Ok(snapshot)) => (chain, snapshot),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "the mirror cannot be read");
+                return;
+            }
+        };
+        let time = Timestamp::now().to_string();
+        let repository = &snapshot.policy.repository;
+        let witness = Witness::sign(&self.key, repository, trusted.position, trusted.head, &time);
+        if let Err(error) = &witness {
+            tracing::error!(%error, "the map's key signs nothing");
+        }
+        self.tell(|trunk| {
+            trunk.witness = witness.ok();
+            trunk.chain = chain;
+            trunk.policy = Some(snapshot.policy);
+        });
+    }
+
+    /// The commits up to what is trusted, those that are known already taken over.
+    fn chain(&self, trusted: &Trusted, known: &Arc<Chain>) -> Result<Arc<Chain>, ObjectError> {
+        if known.start == trusted.start && known.commits.last() == Some(&trusted.head) {
+            return Ok(Arc::clone(known));
+        }
+        let above = trusted.position.saturating_sub(trusted.start);
+        let wanted = usize::try_from(above).unwrap_or(usize::MAX);
+        let mut commits = history::behind(&self.objects, trusted.head, wanted)?;
+        commits.reverse();
+        commits.push(trusted.head);
+        Ok(Arc::new(Chain {
+            start: trusted.start,
+            commits,
+        }))
     }
 
     fn tell(&self, change: impl FnOnce(&mut Trunk)) {

@@ -72,7 +72,7 @@ pub fn tone(state: &str) -> &'static str {
         "fetching" | "installing" | "starting" | "stopping" | "waiting" | "pending" => "busy",
         "late" | "stale" | "backoff" | "interrupted" | "blocked" | "dropped" | "warning"
         | "mirror" => "warn",
-        "offline" | "failed" | "refused" | "stopped" => "bad",
+        "forked" | "offline" | "failed" | "refused" | "stopped" => "bad",
         _ => "still",
     }
 }
