@@ -7,7 +7,7 @@ use crate::{
     resolve::{Cleared, Offer, Wanted},
 };
 use serde_json::{Value, json};
-use swarm_manifests::{manifest::Manifest, status::State};
+use swarm_manifests::{manifest::Manifest, name::Name, status::State};
 use swarm_repository::snapshot::Found;
 use swarm_supervisor::protocol::Actual;
 
@@ -166,6 +166,10 @@ impl Keeper {
                 brought.key
             )
         };
+        if let Some(void) = &found.instead_of {
+            let detail = format!("a newer version: {} [{}]", void.reason, void.rule.id);
+            steps.push(step(false, "revoked", detail));
+        }
         steps.push(step(true, "commit", whose));
         let manifest = match &found.manifest {
             Ok(manifest) => manifest,
@@ -188,6 +192,16 @@ impl Keeper {
             return;
         }
         steps.push(step(true, "[on]", "chooses this box"));
+        let tally = &found.backing.tally;
+        if tally.needed > 1 && tally.missing() == 0 {
+            let by: Vec<&str> = tally.by.iter().map(Name::as_str).collect();
+            let detail = format!(
+                "{} stand behind it, {} are needed",
+                by.join(", "),
+                tally.needed
+            );
+            steps.push(step(true, "approvals", detail));
+        }
         if let Some(Offer::Cleared(cleared)) = picture
             .offers
             .get(&(manifest.bundle.clone(), manifest.version.to_string()))
