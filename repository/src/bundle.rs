@@ -172,7 +172,7 @@ impl Verifier {
             &rules::SIGNATURE,
             "bundle.lock.sig",
         )?;
-        let SignedBy { name: by, key } = publisher(&judge, name, &lock_text, &armour)?;
+        let SignedBy { name: by, key } = publisher(&judge, name, version, &lock_text, &armour)?;
         if let Some(void) = place.revoked.refuse("it", &key, record.seal.position) {
             return Err(void.into());
         }
@@ -237,19 +237,21 @@ fn is_the_first(record: &BroughtBundle, lock: Oid) -> Result<(), Refusal> {
 fn publisher(
     policy: &Policy,
     name: &Name,
+    version: &str,
     lock: &[u8],
     armour: &[u8],
 ) -> Result<SignedBy, Refusal> {
-    let bad = |error| Refusal::new(&rules::SIGNATURE, format!("its bundle.lock.sig: {error}"));
+    let path = format!("bundles/{name}/{version}/bundle.lock.sig");
+    let bad = |error| Refusal::new(&rules::SIGNATURE, format!("{path}: {error}"));
     let signature = Signature::parse(armour).map_err(bad)?;
     let signed = policy.signed_by(&signature, lock::NAMESPACE, lock);
     let signed = signed.map_err(|error| match error {
         NotSigned::Bad(error) => bad(error),
-        NotSigned::Unknown(_) => Refusal::new(&rules::PUBLISHER, error.to_string()),
+        NotSigned::Unknown(_) => Refusal::new(&rules::PUBLISHER, format!("{path}: {error}")),
     })?;
     if !policy.may_publish(&signed.name, name.as_str()) {
         let reason = format!(
-            "it is signed by {} ({}), who may not publish {name}",
+            "{path} is by {} ({}), who may not publish {name}",
             signed.name, signed.key
         );
         return Err(Refusal::new(&rules::PUBLISHER, reason));

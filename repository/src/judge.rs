@@ -70,6 +70,21 @@ pub(crate) struct Good {
     pub news: News,
 }
 
+/// For who reads of a refusal: `; it changes manifests/ramp.toml and more`. Nothing where that cannot be told.
+fn touching(objects: &Objects, old: Oid, new: Oid) -> String {
+    let mut paths = Vec::new();
+    let mut note = |change: Change<'_>| {
+        paths.push(rights::plain(change.path));
+        if paths.len() < 2 { Ok(()) } else { Err(()) }
+    };
+    let _ = changes(objects, "", Some(old), Some(new), &mut note);
+    match &paths[..] {
+        [] => String::new(),
+        [only] => format!("; it changes {only}"),
+        [first, ..] => format!("; it changes {first} and more"),
+    }
+}
+
 impl Verifier {
     /// Judges the commit `id`, whose first parent stands at `place`.
     pub(crate) fn judge(
@@ -94,8 +109,12 @@ impl Verifier {
         if commit.parents.first() != Some(&at.id) {
             return Err(malformed(&"its first parent cannot be told").into());
         }
-        let signer = rights::signer(id, &commit, &at.policy)?;
-        rights::not_revoked(id, &signer, &place.revoked, place.position + 1)?;
+        let touching = |refusal: Refusal| Refusal {
+            reason: refusal.reason + &touching(objects, at.tree, commit.tree),
+            ..refusal
+        };
+        let signer = rights::signer(id, &commit, &at.policy).map_err(touching)?;
+        rights::not_revoked(id, &signer, &place.revoked, place.position + 1).map_err(touching)?;
         let mut news = News::default();
         let sides = (at.tree, commit.tree);
         let judged = changes(
