@@ -40,7 +40,7 @@ pub use state::{
     Trail, Trouble, Version, trail,
 };
 
-use crate::time::BootTime;
+use crate::{protocol::Standing, time::BootTime};
 use swarm_manifests::{bundle::Probe, report};
 
 /// What follows from an event.
@@ -54,7 +54,7 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         Event::Put(spec) => turn.put(*spec),
         Event::Forbidden(spec, trouble) => turn.forbidden(*spec, trouble),
         Event::Remove { origin, reason } => turn.remove(&origin, &reason),
-        Event::Standing(standing) => turn.state.standing = standing,
+        Event::Standing(standing) => turn.stand(standing),
         Event::Kill(order, hold) => turn.kill(&order, hold),
         Event::Start(order) => turn.start(&order),
         Event::Restart(order) => turn.restart(&order),
@@ -142,11 +142,21 @@ struct Turn {
 }
 
 impl Turn {
+    /// The agent says of something that it may not run, or no longer says so.
+    fn stand(&mut self, standing: Option<Standing>) {
+        let kind = |standing: &Option<Standing>| Some(standing.as_ref()?.next.state);
+        if kind(&standing) != kind(&self.state.standing) {
+            self.state.standing_since = standing.as_ref().map(|_| self.now.wall);
+        }
+        self.state.standing = standing;
+    }
+
     /// Brings about what the state as a whole wants, whichever event led here.
     fn settle(&mut self) {
         if self.state.leaving && self.state.is_still() {
             self.state = State {
                 standing: self.state.standing.take(),
+                standing_since: self.state.standing_since,
                 ..State::new(self.state.workflow.clone())
             };
             self.effects.push(Effect::Forget);

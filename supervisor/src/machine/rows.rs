@@ -241,7 +241,7 @@ fn standing_row(state: &State, standing: &crate::protocol::Standing, box_name: &
         state: next.state,
         reason: Some(next.reason.clone()),
         rule: next.rule.clone(),
-        since: None,
+        since: state.standing_since.map(|since| since.to_string()),
         pid: None,
         instance: 0,
         restarts: 0,

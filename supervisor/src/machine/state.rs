@@ -19,6 +19,9 @@ pub struct State {
     pub successor: Option<Version>,
     /// What the agent says of something that may not run.
     pub standing: Option<Standing>,
+    /// Since when it says so.
+    #[serde(default)]
+    pub standing_since: Option<Wall>,
     /// A kill stands: nothing starts until `start`, `restart` or a new revision.
     pub killed: bool,
     /// `kill --hold`: new revisions stay killed.
@@ -235,6 +238,7 @@ impl State {
             current: None,
             successor: None,
             standing: None,
+            standing_since: None,
             killed: false,
             held: false,
             leaving: false,
