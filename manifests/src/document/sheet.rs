@@ -99,14 +99,20 @@ impl Sheet<'_> {
 
     /// Adds the errors of syntax; of the other problems keeps those that are not their consequence.
     pub(super) fn keep_beside(&self, errors: &[toml::de::Error]) {
-        let found: Vec<Problem> = errors
+        let mut found: Vec<Problem> = errors
             .iter()
-            .take(MAX_PROBLEMS)
             .map(|error| {
                 let span = error.span().unwrap_or(self.text.len()..self.text.len());
                 Problem::at(self.file, self.text, span, &SYNTAX, error.message())
             })
             .collect();
+        // After a bracket that nobody closes everything is wrong, and on a line the first error makes the others.
+        let unclosed = errors
+            .iter()
+            .any(|error| error.message().starts_with("unclosed"));
+        found.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+        found.dedup_by_key(|problem| problem.line);
+        found.truncate(if unclosed { 1 } else { MAX_PROBLEMS });
         let mut problems = self.problems.borrow_mut();
         problems.retain(|problem| {
             problem.rule != &MISSING_KEY
