@@ -172,13 +172,15 @@ fn spawn(
     let stop = stop.clone();
     tasks.spawn_local(async move {
         tokio::select! {
+            // First: who only misses the others at the end has nothing to say.
+            biased;
+            () = stop.cancelled() => {}
             ended = work => {
                 if let Err(error) = ended {
                     tracing::error!(part, error = format!("{error:#}"), "the agent ends");
                     stop.cancel();
                 }
             }
-            () = stop.cancelled() => {}
         }
     });
 }

@@ -2,7 +2,11 @@
 
 use super::{Context, Failure, Outcome};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 use swarm_manifests::{
     settings::{self, Settings},
     status::Row,
@@ -12,12 +16,23 @@ use swarm_supervisor::{
     protocol::{Request, Response},
 };
 
+/// The control socket of an agent that root runs.
+const CONTROL: &str = "/run/swarm/control.sock";
+
 /// Reads the box's configuration; exit code 2 where it was named and is wrong.
 pub fn settings(context: &Context) -> Result<Settings, Failure> {
     let path = context.config.display().to_string();
     let bytes = std::fs::read(&context.config).map_err(|error| {
-        Failure::with(2, format!("{path}: {error}"))
-            .hint("name the box's configuration with --config FILE or $SWARM_CONFIG")
+        let (exit, hint) = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                (4, "it is closed to you: ask as a user who may read it")
+            }
+            _ => (
+                2,
+                "name the box's configuration with --config FILE or $SWARM_CONFIG",
+            ),
+        };
+        Failure::with(exit, format!("{path}: {error}")).hint(hint)
     })?;
     let (settings, problems) = settings::read(&path, &bytes);
     settings.ok_or_else(|| {
@@ -36,18 +51,30 @@ pub fn settings(context: &Context) -> Result<Settings, Failure> {
     })
 }
 
-/// Where the control socket lies: as the configuration says, or the default of the user who asks.
+/// Where the agent has its control socket: as the configuration says, or the default of the user who runs it.
 pub fn control_path(context: &Context) -> Result<PathBuf, Failure> {
-    if !context.config_was_named && !context.config.exists() {
-        return default_control();
+    settings(context)?.control.map_or_else(own_control, Ok)
+}
+
+/// Where to ask: as the configuration says, or at this user's own agent, or else at the box's.
+///
+/// Whoever may not read `/etc/swarm/agent.toml`, an operator, say, may ask for all that.
+fn control_to_ask(context: &Context) -> Result<PathBuf, Failure> {
+    if (context.config_was_named || File::open(&context.config).is_ok())
+        && let Some(control) = settings(context)?.control
+    {
+        return Ok(control);
     }
-    settings(context)?.control.map_or_else(default_control, Ok)
+    let boxes = Path::new(CONTROL);
+    let own = own_control().ok();
+    let own = own.filter(|own| own.exists() || !boxes.exists());
+    Ok(own.unwrap_or_else(|| boxes.into()))
 }
 
 /// `/run/swarm/control.sock` for root, below `$XDG_RUNTIME_DIR` for anybody else (SPEC §6).
-pub fn default_control() -> Result<PathBuf, Failure> {
+fn own_control() -> Result<PathBuf, Failure> {
     if rustix::process::geteuid().is_root() {
-        return Ok("/run/swarm/control.sock".into());
+        return Ok(CONTROL.into());
     }
     let below = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
     let below = below.ok_or_else(|| {
@@ -63,7 +90,7 @@ pub fn each(
     request: &Request,
     mut take: impl FnMut(Response) -> anyhow::Result<()>,
 ) -> Outcome {
-    let mut connection = client::connect(&control_path(context)?)?;
+    let mut connection = client::connect(&control_to_ask(context)?)?;
     connection.send(request)?;
     loop {
         match connection.receive()? {

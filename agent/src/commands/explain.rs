@@ -17,7 +17,7 @@ pub fn explain(context: &Context, id: &str) -> Outcome {
         } else {
             format!("there are {}", near.join(", "))
         };
-        return Err(Failure::failed(format!("no rule has the id {id:?}")).hint(hint));
+        return Err(Failure::with(2, format!("no rule has the id {id:?}")).hint(hint));
     };
     if context.json {
         println!(

@@ -1,6 +1,6 @@
 //! `why`: the chain from commit and signer through every check to the present state, or to the refusal.
 
-use super::{Context, Outcome, ask, fleet, text};
+use super::{Context, Failure, Outcome, ask, fleet, text};
 use crate::cli::Fleet;
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
@@ -33,6 +33,13 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
             let place = row.get("box").and_then(Value::as_str).unwrap_or_default();
             print!("{}", written(&format!("{name} on {place}"), row));
         }
+    } else if let Some(message) = body.get("message").and_then(Value::as_str) {
+        let hint = body.get("hint").and_then(Value::as_str);
+        let failure = Failure::with(exit, message);
+        return Err(match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        });
     } else {
         print!("{}", written(name, &body));
     }

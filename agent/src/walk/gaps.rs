@@ -67,10 +67,18 @@ impl Walk {
 
     /// The snapshot at the trusted head.
     pub(super) async fn whole_snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Refusal> {
+        self.filling(Self::snapshot).await
+    }
+
+    /// Reads again after each object that was missing.
+    pub(super) async fn filling<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Halt>,
+    ) -> Result<T, Refusal> {
         let mut asked = None;
         for _ in 0..MOST {
-            match self.snapshot() {
-                Ok(snapshot) => return Ok(snapshot),
+            match read(self) {
+                Ok(found) => return Ok(found),
                 Err(Halt::Refused(refusal)) => return Err(refusal),
                 Err(Halt::Missing(id)) => self.fill(id, &mut asked).await?,
             }

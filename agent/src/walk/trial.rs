@@ -2,14 +2,14 @@
 //!
 //! Touches remote and mirror, like the walk; nothing is saved, stored or shown.
 
-use super::{Walk, allowances, show::draw, unreadable};
+use super::{Walk, allowances, gaps::Halt, show::draw};
 use crate::{
     bundles::{self, Shelf},
     picture::{Picture, trouble},
     resolve,
 };
 use std::rc::Rc;
-use swarm_manifests::problem::Refusal;
+use swarm_manifests::{id::Oid, problem::Refusal, settings::Trust};
 use swarm_repository::trunk::Advance;
 
 /// What a trial walk finds: the picture as a sync would leave it.
@@ -26,18 +26,16 @@ impl Walk {
         let Some(trust) = self.config.settings.trust.clone() else {
             return Ok(self.out.picture.borrow().clone());
         };
+        self.filling(|walk| walk.foresee(head, &trust)).await
+    }
+
+    /// From a head whose history is here to the picture that it would bring.
+    fn foresee(&mut self, head: Oid, trust: &Trust) -> Result<Rc<Picture>, Halt> {
         let from = match &self.trusted {
             Some(trusted) => trusted.clone(),
-            None => self
-                .verifier
-                .introduce(&self.objects, &trust)
-                .map_err(|error| unreadable(&error))??,
+            None => self.verifier.introduce(&self.objects, trust)??,
         };
-        let (trusted, stopped) = match self
-            .verifier
-            .advance(&self.objects, &from, head)
-            .map_err(|error| unreadable(&error))?
-        {
+        let (trusted, stopped) = match self.verifier.advance(&self.objects, &from, head)? {
             Advance::Moved(to) => (to, None),
             Advance::Same => (from, None),
             Advance::Stopped {
@@ -47,11 +45,7 @@ impl Walk {
             } => (at, Some(trouble(&refusal, Some(commit)))),
             Advance::Astray(refusal) => (from, Some(trouble(&refusal, Some(head)))),
         };
-        let snapshot = Rc::new(
-            self.verifier
-                .snapshot(&self.objects, &trusted)
-                .map_err(|error| unreadable(&error))?,
-        );
+        let snapshot = Rc::new(self.verifier.snapshot(&self.objects, &trusted)?);
         let needed = resolve::needed(&snapshot, &self.here);
         let mut stock = Shelf {
             objects: &self.objects,

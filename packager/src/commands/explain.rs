@@ -23,7 +23,7 @@ pub fn run(id: &str, json: bool) -> Outcome {
         } else {
             format!("there are {}", near.join(", "))
         };
-        return Err(Failure::new(format!("no rule has the id {id:?}")).hint(hint));
+        return Err(Failure::usage(format!("no rule has the id {id:?}")).hint(hint));
     };
     if json {
         talk::json(
