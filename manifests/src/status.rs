@@ -111,4 +111,7 @@ pub struct Row {
     pub commit: Option<String>,
     pub by: Option<String>,
     pub next: Option<Next>,
+    /// What the kernel says of its process, in words, and what it was asked to enforce and does not; where somebody asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protections: Vec<String>,
 }

@@ -163,9 +163,12 @@ fn clip_row(row: &mut Row) {
         commit,
         by,
         next,
+        protections,
         last_exit: _,
         ..
     } = row;
+    protections.truncate(MOST);
+    clip_all(protections.iter_mut());
     clip_all(
         [
             bundle, version, digest, mode, reason, rule, since, commit, by,

@@ -89,11 +89,11 @@ mod tests {
     #[test]
     fn frames_come_out_however_the_bytes_were_cut() {
         let sent = [
-            Request::List,
+            Request::List { full: false },
             Request::Purge {
                 workflow: "ramp".into(),
             },
-            Request::List,
+            Request::List { full: false },
         ];
         let bytes: Vec<u8> = sent.iter().flat_map(encode).collect();
         for size in 1..bytes.len() {

@@ -188,7 +188,10 @@ pub enum Query {
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Request {
-    List,
+    /// `full`: with what takes longer to find out, that is processor times and protections.
+    List {
+        full: bool,
+    },
     Kill {
         workflow: String,
         reason: Option<String>,

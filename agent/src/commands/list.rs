@@ -12,7 +12,7 @@ pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
     let rows = if from_map {
         fleet::rows(context, narrowed)?
     } else {
-        ask::rows(context, &Request::List)?
+        ask::rows(context, &Request::List { full: context.json })?
     };
     if context.json {
         println!(

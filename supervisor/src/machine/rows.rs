@@ -113,6 +113,7 @@ fn instance_row(
         commit: spec.origin.commit.clone(),
         by: spec.origin.by.clone(),
         next,
+        protections: Vec::new(),
     }
 }
 
@@ -253,5 +254,6 @@ fn standing_row(state: &State, standing: &crate::protocol::Standing, box_name: &
         commit: next.commit.clone(),
         by: standing.by.clone(),
         next: None,
+        protections: Vec::new(),
     }
 }

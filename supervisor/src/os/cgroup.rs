@@ -1,12 +1,15 @@
 //! Cgroup v2 as far as a supervisor needs it: a folder for each tree, its limits, its numbers, its end. Reads and writes /sys/fs/cgroup.
 
-use super::tree::{Enforced, Usage};
+use super::{kernel_file, tree::Enforced};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt,
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, MetadataExt},
+        },
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -25,6 +28,8 @@ pub struct Base {
 pub struct Group {
     path: PathBuf,
     events: File,
+    /// Whether there is a memory controller.
+    counts_memory: bool,
 }
 
 impl Base {
@@ -94,7 +99,13 @@ impl Base {
         let path = self.path.join(name);
         let is_new = make_folder(&path)?;
         let events = File::open(path.join("cgroup.events"))?;
-        Ok((Group { path, events }, is_new))
+        let counts_memory = self.controllers.iter().any(|name| name == "memory");
+        let group = Group {
+            path,
+            events,
+            counts_memory,
+        };
+        Ok((group, is_new))
     }
 
     /// The trees that are there.
@@ -129,13 +140,13 @@ impl Group {
 
     /// Whether a process lives in it, or below it.
     pub fn is_populated(&self) -> bool {
-        let mut text = String::new();
-        let mut events = &self.events;
-        let read = events
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| events.read_to_string(&mut text));
+        let mut text = [0; 256];
         // A folder that is gone has nobody in it.
-        read.is_ok() && text.lines().any(|line| line == "populated 1")
+        self.events.read_at(&mut text, 0).is_ok_and(|count| {
+            text[..count]
+                .split(|&byte| byte == b'\n')
+                .any(|line| line == b"populated 1")
+        })
     }
 
     /// For polling.
@@ -160,13 +171,29 @@ impl Group {
         mount.join(inside).starts_with(&self.path)
     }
 
+    /// Processor time of everybody who ever was in it; known without a controller, too.
+    pub fn cpu(&self) -> Option<Duration> {
+        number_after(&self.read("cpu.stat")?, "usage_usec ").map(Duration::from_micros)
+    }
+
+    /// Bytes, where there is a controller.
+    pub fn memory(&self) -> Option<u64> {
+        if !self.counts_memory {
+            return None;
+        }
+        self.read("memory.current")?.trim().parse().ok()
+    }
+
     /// From memory.events.
     pub fn oom_kills(&self) -> Option<u64> {
+        if !self.counts_memory {
+            return None;
+        }
         number_after(&self.read("memory.events")?, "oom_kill ")
     }
 
     fn read(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.path.join(file)).ok()
+        kernel_file::read(&self.path.join(file))
     }
 
     /// Folders that a workflow made below it, too.
@@ -177,11 +204,16 @@ impl Group {
 
 fn collect_pids(folder: &Path, pids: &mut Vec<i32>) {
     let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // Two links are its own: nothing is below it.
+    let is_leaf = folder.metadata().is_ok_and(|meta| meta.nlink() == 2);
     pids.extend(
         text.lines()
             .filter_map(|line| line.parse::<i32>().ok())
             .filter(|&pid| pid > 0),
     );
+    if is_leaf {
+        return;
+    }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect_pids(&entry.path(), pids);
@@ -312,34 +344,20 @@ fn show(size: ByteSize) -> String {
     )
 }
 
-/// From the controllers where they are there, else summed over the processes.
-pub fn usage(group: Option<&Group>, pids: &[i32]) -> Usage {
-    let memory = group.and_then(|group| group.read("memory.current")?.trim().parse().ok());
-    // cpu.stat is there without a controller, too.
-    let cpu = group
-        .and_then(|group| number_after(&group.read("cpu.stat")?, "usage_usec "))
-        .map(Duration::from_micros);
-    Usage {
-        memory_bytes: memory.unwrap_or_else(|| pids.iter().filter_map(|&pid| resident(pid)).sum()),
-        cpu: cpu.unwrap_or_else(|| pids.iter().filter_map(|&pid| cpu_of(pid)).sum()),
-        processes: u32::try_from(pids.len()).unwrap_or(u32::MAX),
-    }
-}
-
 fn number_after(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key))
         .and_then(|number| number.trim().parse().ok())
 }
 
-/// The second field of /proc/PID/statm, in pages.
-fn resident(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+/// Bytes: the second field of /proc/PID/statm, in pages.
+pub fn resident(pid: i32) -> Option<u64> {
+    let text = kernel_file::read(Path::new(&format!("/proc/{pid}/statm")))?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages * page_size())
 }
 
-fn cpu_of(pid: i32) -> Option<Duration> {
+pub fn cpu_of(pid: i32) -> Option<Duration> {
     let field = |number| {
         super::identity::stat_field(pid, number)?
             .parse::<u64>()

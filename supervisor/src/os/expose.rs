@@ -8,8 +8,12 @@
 use super::launch::Ids;
 use std::{
     collections::BTreeMap,
+    fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -211,8 +215,7 @@ impl<'a> Eyes<'a> {
 
     /// A wanted path as it really is: without links.
     pub fn want(path: &Path, writable: bool) -> io::Result<Want> {
-        let path = path.canonicalize()?;
-        let is_folder = path.metadata()?.is_dir();
+        let (path, is_folder) = real_path(path)?;
         Ok(Want {
             path,
             writable,
@@ -220,6 +223,17 @@ impl<'a> Eyes<'a> {
             instead: None,
         })
     }
+}
+
+/// Where a path really leads, and whether that is a folder: the kernel goes there once and says where it came.
+pub fn real_path(path: &Path) -> io::Result<(PathBuf, bool)> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)?;
+    let is_folder = file.metadata()?.is_dir();
+    let real = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok((real, is_folder))
 }
 
 /// As in `path_resolution(7)`: the owner's, the group's or the others' bit, the first that applies.

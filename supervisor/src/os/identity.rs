@@ -3,7 +3,8 @@
 use super::clock;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 use swarm_manifests::status::LastExit;
@@ -40,7 +41,11 @@ pub fn start_time(pid: i32) -> Option<u64> {
 
 /// A field of /proc/PID/stat from the third on, counted as proc(5) does.
 pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let mut bytes = [0; 4096];
+    let count = fs::File::open(format!("/proc/{pid}/stat"))
+        .and_then(|mut file| file.read(&mut bytes))
+        .ok()?;
+    let text = &bytes[..count];
     // The second field is a name in brackets, in which anything may stand: what follows its last bracket is ours to count.
     let end = text.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(&text[end + 1..]).ok()?;

@@ -1,13 +1,17 @@
 //! Which protections a process really has: read back from the kernel, in words.
 
-use std::fs;
+use super::kernel_file;
+use std::{fs, path::Path};
 
 /// What the kernel says of this process: `own user 64123`, `no capabilities`, `no new privileges`, `seccomp`, `private mounts`,
 /// `no network`, `cgroup /swarm-0a1b2c3d/ramp.0`. `Child::missing` and what `tree::Enforced` says are added as they are.
 /// Landlock is nowhere to be read: it is on wherever `Child::missing` does not say otherwise (the start fails closed).
 pub fn read_back(pid: i32) -> Vec<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let of = |file: &str| kernel_file::read(Path::new(&format!("/proc/{pid}/{file}")));
+    let (status, cgroup) = (
+        of("status").unwrap_or_default(),
+        of("cgroup").unwrap_or_default(),
+    );
     let ours = nix::unistd::geteuid().as_raw();
     let mut words = of_status(&status, ours);
     for (namespace, word) in [("mnt", "private mounts"), ("net", "no network")] {

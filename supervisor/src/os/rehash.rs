@@ -338,7 +338,8 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, RehashError> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let fd =
         nix::fcntl::open(path, flags, Mode::empty()).map_err(|errno| io(path, errno.desc()))?;
-    let mut text = Vec::new();
+    // Room for most locks at once.
+    let mut text = Vec::with_capacity(16 << 10);
     File::from(fd)
         .take(MAX_LOCK)
         .read_to_end(&mut text)

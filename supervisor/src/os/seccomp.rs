@@ -182,30 +182,73 @@ fn odd_personality() -> Option<Vec<SeccompRule>> {
     Some(vec![SeccompRule::new(conditions).ok()?])
 }
 
-/// Two instructions of our own stand in front: the x32 calls of x86-64 have the same architecture and other numbers, and clone3
-/// keeps its flags where no filter can look. Both do not exist here (ENOSYS), so that libraries use clone.
+/// What is ours stands in front of the rules that look at arguments: the x32 calls of x86-64 have the same architecture and other
+/// numbers, and clone3 keeps its flags where no filter can look. Both do not exist here (ENOSYS), so that libraries use clone. Then the
+/// numbers that are denied whatever the arguments are, as a tree: when a filter is laid on, the kernel walks through it once for every
+/// system call there is, and each start pays for that.
 fn compile(rules: Rules, action: SeccompAction) -> Option<BpfProgram> {
-    const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-    const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-    const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
     const X32: u32 = 0x4000_0000;
     let arch = TargetArch::try_from(std::env::consts::ARCH).ok()?;
-    let listed: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, action, arch)
+    let (plain, looked_at): (Rules, Rules) = rules
+        .into_iter()
+        .partition(|(_, conditions)| conditions.is_empty());
+    let denied = plain
+        .keys()
+        .map(|&number| u32::try_from(number).ok())
+        .collect::<Option<Vec<u32>>>()?;
+    let refusal = u32::from(action.clone());
+    let listed: BpfProgram = SeccompFilter::new(looked_at, SeccompAction::Allow, action, arch)
         .ok()?
         .try_into()
         .ok()?;
     let clone3 = u32::try_from(libc::SYS_clone3).ok()?;
     let enosys = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-    let line = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     let mut program = vec![
         line(LOAD, 0, 0, 0),
         line(JUMP_EQUAL, 1, 0, clone3),
         line(JUMP_AT_LEAST, 0, 1, X32),
         line(RETURN, 0, 0, enosys),
     ];
+    let start = program.len();
+    search(&denied, refusal, &mut program)?;
+    let end = program.len();
+    for (at, one) in program.iter_mut().enumerate().skip(start) {
+        if one.code == JUMP {
+            one.k = u32::try_from(end - at - 1).ok()?;
+        }
+    }
     program.extend(listed);
     Some(program)
+}
+
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
+const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+/// So few are compared one by one.
+const LEAF: usize = 4;
+
+fn line(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
+/// Refuses the loaded number if it is one of these, which are sorted; else goes to the end (jumps there are filled in by the caller).
+fn search(numbers: &[u32], refusal: u32, program: &mut BpfProgram) -> Option<()> {
+    if numbers.len() <= LEAF {
+        for &number in numbers {
+            program.push(line(JUMP_EQUAL, 0, 1, number));
+            program.push(line(RETURN, 0, 0, refusal));
+        }
+        program.push(line(JUMP, 0, 0, 0));
+        return Some(());
+    }
+    let (low, high) = numbers.split_at(numbers.len() / 2);
+    let at = program.len();
+    program.push(line(JUMP_AT_LEAST, 0, 0, *high.first()?));
+    search(low, refusal, program)?;
+    program[at].jt = u8::try_from(program.len() - at - 1).ok()?;
+    search(high, refusal, program)
 }
 
 #[cfg(test)]
@@ -217,5 +260,46 @@ mod tests {
         assert!(for_workflow(false).is_some_and(|filter| filter.len() < 1000));
         assert!(for_workflow(true).is_some());
         assert!(for_indexer().is_some());
+    }
+
+    /// What a program of jumps and returns says of a number. Pure.
+    fn verdict(program: &[sock_filter], number: u32) -> Option<u32> {
+        let mut at = 0;
+        loop {
+            let one = program.get(at)?;
+            let is = |yes: bool| usize::from(if yes { one.jt } else { one.jf });
+            at += 1 + match one.code {
+                LOAD => 0,
+                JUMP => one.k as usize,
+                JUMP_EQUAL => is(number == one.k),
+                JUMP_AT_LEAST => is(number >= one.k),
+                RETURN => return Some(one.k),
+                _ => return None,
+            };
+        }
+    }
+
+    #[test]
+    fn exactly_the_numbers_of_the_list_are_refused() {
+        for many in [0, 1, 4, 5, 63, 64] {
+            let numbers: Vec<u32> = (0..many).map(|number| 3 + 5 * number).collect();
+            let mut program = vec![line(LOAD, 0, 0, 0)];
+            search(&numbers, 7, &mut program).expect("a program");
+            let end = program.len();
+            for (at, one) in program.iter_mut().enumerate() {
+                if one.code == JUMP {
+                    one.k = u32::try_from(end - at - 1).expect("short");
+                }
+            }
+            program.push(line(RETURN, 0, 0, 1));
+            for number in 0..400 {
+                let expected = if numbers.contains(&number) { 7 } else { 1 };
+                assert_eq!(
+                    verdict(&program, number),
+                    Some(expected),
+                    "{number} of {many}"
+                );
+            }
+        }
     }
 }

@@ -149,10 +149,8 @@ impl Tree {
         let as_new = !self.was_killed.get()
             && self.is_gone()
             && self.oom_kills().is_none_or(|many| many == 0);
-        if as_new && self.cgroup.is_some() {
-            self.used_before += cgroup::usage(self.cgroup.as_ref(), &[])
-                .cpu
-                .saturating_sub(self.used_before);
+        if as_new && let Some(used) = self.cgroup.as_ref().and_then(cgroup::Group::cpu) {
+            self.used_before = used;
         }
         as_new
     }
@@ -220,12 +218,30 @@ impl Tree {
         }
     }
 
+    /// Bytes that the tree uses now: what its cgroup counts, or what is resident of each process, summed.
+    pub fn memory(&self) -> u64 {
+        let counted = self.cgroup.as_ref().and_then(cgroup::Group::memory);
+        counted.unwrap_or_else(|| {
+            let resident = self.pids().into_iter().filter_map(cgroup::resident);
+            resident.sum()
+        })
+    }
+
+    /// Processor time that the tree has used.
+    pub fn cpu(&self) -> Duration {
+        let counted = self.cgroup.as_ref().and_then(cgroup::Group::cpu);
+        counted.map_or_else(
+            || self.pids().into_iter().filter_map(cgroup::cpu_of).sum(),
+            |used| used.saturating_sub(self.used_before),
+        )
+    }
+
     /// What the tree uses now.
     pub fn usage(&self) -> Usage {
-        let used = cgroup::usage(self.cgroup.as_ref(), &self.pids());
         Usage {
-            cpu: used.cpu.saturating_sub(self.used_before),
-            ..used
+            memory_bytes: self.memory(),
+            cpu: self.cpu(),
+            processes: u32::try_from(self.pids().len()).unwrap_or(u32::MAX),
         }
     }
 

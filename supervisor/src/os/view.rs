@@ -1,7 +1,7 @@
 //! What a process sees: the paths of a [`Launch`] come in, every one as it really is, its mounts and its program come out. Asks the disk.
 
 use super::{
-    expose::{self, Cover, Eyes, Mount, Want},
+    expose::{self, Cover, Eyes, Mount, Want, real_path},
     launch::{Launch, Profile},
     spawn::SpawnError,
 };
@@ -64,7 +64,7 @@ impl View {
                 launch
                     .hide
                     .iter()
-                    .filter_map(|path| Some((path.canonicalize().ok()?, Cover::Blank))),
+                    .filter_map(|path| Some((real_path(path).ok()?.0, Cover::Blank))),
             );
             let wants: Vec<Want> = read.into_iter().chain(write).chain(stand_ins).collect();
             expose::plan(&wants, &covers, &|folder| eyes.passable(folder), workflow)
@@ -85,7 +85,7 @@ fn program(launch: &Launch) -> Option<PathBuf> {
     } else {
         candidates(launch).find(|path| path.is_file())
     };
-    found?.canonicalize().ok()
+    real_path(&found?).ok().map(|(path, _)| path)
 }
 
 /// Where the program may be, in the order of PATH.

@@ -1,11 +1,16 @@
 //! Requests of the control socket are answered: orders go to the machines, questions to what is known here or to the agent.
 
-use super::{Supervisor, watch::Source};
+use super::{
+    Supervisor,
+    room::{Room, Workflow},
+    watch::Source,
+};
 use crate::{
     control::{Feed, Goal},
     machine::{self, Event, Order, Phase},
     os::{clock, users},
     protocol::{Query, Request, Response},
+    time::BootTime,
 };
 use std::os::fd::AsFd as _;
 use swarm_manifests::{name::Name, status::Row};
@@ -43,8 +48,8 @@ impl Supervisor {
     fn answer(&mut self, id: u64, request: Request) {
         self.refresh_agent();
         match request {
-            Request::List => {
-                let rows = self.rows();
+            Request::List { full } => {
+                let rows = self.rows(full);
                 self.control.say(id, &Response::Rows(rows));
                 self.control.say(
                     id,
@@ -106,25 +111,37 @@ impl Supervisor {
     }
 
     /// Every row of this box, with what each tree uses.
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&mut self, full: bool) -> Vec<Row> {
+        if full {
+            for name in self.workflows.keys().cloned().collect::<Vec<_>>() {
+                self.read_protections(&name);
+            }
+        }
         let now = clock::now();
-        self.workflows
+        let rows = self
+            .workflows
             .values()
-            .flat_map(|workflow| {
-                let usage = |instance: u16| {
-                    let used = workflow
-                        .rooms
-                        .get(&instance)
-                        .and_then(|room| room.tree.as_ref())
-                        .map(crate::os::tree::Tree::usage);
-                    used.map_or_else(machine::Usage::default, |used| machine::Usage {
-                        memory: Some(used.memory_bytes),
-                        cpu: Some(used.cpu),
-                    })
-                };
-                machine::rows(&workflow.state, &self.settings.box_name, now, usage)
+            .flat_map(|workflow| self.rows_of(workflow, full, now));
+        rows.collect()
+    }
+
+    fn rows_of(&self, workflow: &Workflow, full: bool, now: BootTime) -> Vec<Row> {
+        let usage = |instance: u16| {
+            let tree = workflow
+                .rooms
+                .get(&instance)
+                .and_then(|room| room.tree.as_ref());
+            tree.map_or_else(machine::Usage::default, |tree| machine::Usage {
+                memory: Some(tree.memory()),
+                cpu: full.then(|| tree.cpu()),
             })
-            .collect()
+        };
+        let mut rows = machine::rows(&workflow.state, &self.settings.box_name, now, usage);
+        for row in rows.iter_mut().filter(|row| full && row.pid.is_some()) {
+            let room = workflow.rooms.get(&row.instance);
+            row.protections = room.map(Room::protections).unwrap_or_default();
+        }
+        rows
     }
 
     fn known(&mut self, id: u64, workflow: &str) -> Option<Name> {

@@ -7,7 +7,7 @@ use crate::{
         program::Protections,
         watched::{cpu, memory, monotonic},
     },
-    process::{kill_now, output},
+    process::kill_now,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -137,7 +137,7 @@ pub fn lists(contender: &dyn Contender, rounds: usize) -> Result<Samples> {
             break;
         };
         let begun = Instant::now();
-        let said = output(&mut command)?;
+        let said = command.output()?;
         samples.push(begun.elapsed().as_secs_f64() * 1000.0);
         ensure!(
             said.status.success() && !said.stdout.is_empty(),
