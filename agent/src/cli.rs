@@ -191,11 +191,11 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         rest: Vec<String>,
     },
-    /// Replace the running agent in place
+    /// Replace the running agent in place: every workflow goes on
     Upgrade {
-        /// Whatever comes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<String>,
+        /// The new program [default: the one that is installed where the running one came from]
+        #[arg(long, value_name = "PATH")]
+        binary: Option<PathBuf>,
     },
     /// Find boxes on the local network
     Discover {

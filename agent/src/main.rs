@@ -3,6 +3,7 @@
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
 use swarm_agent::{cli::Cli, commands};
+use swarm_supervisor::handover::CHECK;
 
 fn main() -> ExitCode {
     let outcome = match std::env::var("SWARM_ROLE").as_deref() {
@@ -12,6 +13,7 @@ fn main() -> ExitCode {
                 &config.unwrap_or_else(|| PathBuf::from("/etc/swarm/agent.toml")),
             )
         }
+        Ok(CHECK) => commands::check_upgrade(&Cli::parse()),
         Ok(swarm_wire::indexer::ROLE) => swarm_agent::indexer::run(),
         Ok("demo-git-server") => commands::serve_demo_git(),
         _ => return commands::dispatch(Cli::parse()),

@@ -11,7 +11,7 @@ use std::{
 };
 use swarm_manifests::policy::Ceiling;
 use swarm_supervisor::{
-    run,
+    handover, run,
     settings::{Agent, OnExit, Settings},
 };
 
@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             .ok_or("usage: supervise STATE CONTROL AGENT [--stop]")
     };
     let (state, control, agent) = (next()?, next()?, next()?);
+    if std::env::var_os("SWARM_ROLE").is_some_and(|role| role == handover::CHECK) {
+        return Ok(run::check(&state)?);
+    }
     let on_exit = if next().is_ok() {
         OnExit::Stop
     } else {

@@ -11,13 +11,14 @@ use nix::{
     sys::socket::{getsockopt, sockopt::PeerCredentials},
     unistd::{Gid, Group, Uid, User, chown, getgrouplist},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
     fs, io,
     io::{Read as _, Write as _},
     os::{
-        fd::AsFd as _,
+        fd::{AsFd as _, OwnedFd},
         unix::{
             fs::PermissionsExt as _,
             net::{UnixListener, UnixStream},
@@ -78,6 +79,8 @@ pub(crate) enum Feed {
         workflow: Option<String>,
     },
     Verify(Box<Verify>),
+    /// Until another program has taken our place.
+    Upgrade,
     /// Until a workflow is as it was asked for.
     Until {
         workflow: Name,
@@ -93,8 +96,8 @@ pub(crate) struct Follow {
 }
 
 /// What somebody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goal {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
     /// Nothing is left alive.
     Still,
     /// It is stopping no more, and starting no more.
@@ -102,6 +105,11 @@ pub(crate) enum Goal {
 }
 
 impl Control {
+    /// The socket that we were handed, with everybody who waits on it.
+    pub(crate) fn inherited(settings: &Settings, listener: OwnedFd) -> Self {
+        Self::with(settings.control.clone(), listener.into())
+    }
+
     /// Binds the socket; what a former life of ours left there goes.
     pub(crate) fn bind(settings: &Settings) -> io::Result<Self> {
         let path = settings.control.clone();
@@ -123,7 +131,11 @@ impl Control {
         let mode = if operators.is_some() { 0o660 } else { 0o600 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         listener.set_nonblocking(true)?;
-        Ok(Self {
+        Ok(Self::with(path, listener))
+    }
+
+    fn with(path: PathBuf, listener: UnixListener) -> Self {
+        Self {
             path,
             listener,
             token: None,
@@ -131,7 +143,13 @@ impl Control {
             next: 1,
             agent: None,
             printed: BTreeSet::new(),
-        })
+        }
+    }
+
+    /// A number for somebody who was handed to us.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     pub(crate) fn listener(&self) -> &UnixListener {
@@ -162,9 +180,7 @@ impl Control {
             if self.clients.len() >= CLIENTS || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let id = self.next;
-            self.next += 1;
-            return Some((id, stream, peer.uid()));
+            return Some((self.next_id(), stream, peer.uid()));
         }
     }
 

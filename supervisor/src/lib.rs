@@ -20,6 +20,8 @@ pub mod snapshot;
 
 mod control;
 
+pub mod handover;
+
 pub mod client;
 
 pub mod run;

@@ -218,6 +218,10 @@ pub enum Request {
     Purge {
         workflow: String,
     },
+    /// Another program takes the supervisor's place, and the agent's; none named: the one that is installed.
+    Upgrade {
+        binary: Option<PathBuf>,
+    },
     /// Handed on to the agent.
     Ask(Query),
 }

@@ -13,6 +13,7 @@ mod feeds;
 mod given;
 mod install;
 mod jobs;
+mod keep;
 mod notices;
 mod output;
 mod place;
@@ -23,20 +24,22 @@ mod shutdown;
 mod signals;
 mod start;
 mod systemd;
+mod take_over;
+mod upgrade;
 mod users;
 mod watch;
 
 use crate::{
     control::Control,
     journal::{Journal, JournalError},
-    machine::{self, Event, Now, State, Sync},
+    machine::{self, Event, Now, State},
     os::{
         self, clock,
         rehash::Rehasher,
         spool::{Spool, Unfinished},
         tree::Trees,
     },
-    settings::{OnExit, Settings},
+    settings::Settings,
     snapshot::Snapshots,
     time::BootTime,
 };
@@ -53,6 +56,7 @@ use std::{
     time::Duration,
 };
 use swarm_manifests::name::Name;
+pub use upgrade::check;
 pub(crate) use watch::Token;
 use watch::{Source, Watch};
 
@@ -75,8 +79,9 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     let mut supervisor = Supervisor::open(settings)?;
     supervisor.adopt_all()?;
     supervisor.purge_old();
-    supervisor.start_agent();
+    supervisor.take_over_agent();
     supervisor.turn_over();
+    supervisor.took_over();
     systemd::notify("READY=1");
     supervisor.serve()
 }
@@ -122,11 +127,12 @@ pub(crate) struct Supervisor {
     sync_by: Option<BootTime>,
     watchdog: systemd::Watchdog,
     ending: bool,
-    _lock: Flock<File>,
+    upgrade: upgrade::Upgrade,
+    /// What the supervisor before us in this process handed on.
+    taken: take_over::Taken,
+    lock: Flock<File>,
 }
 
-/// A group of journal records is on the disk within so long.
-const GROUP: Duration = Duration::from_millis(100);
 /// How often a tree that does not tell by itself is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 /// So many events are seen to before descriptors have their turn again.
@@ -141,7 +147,11 @@ impl Supervisor {
         };
         fs::create_dir_all(&own).map_err(at(&own))?;
         os::folders::make_passable(&settings.state).map_err(at(&settings.state))?;
-        let lock = File::create(own.join("lock")).map_err(at(&own))?;
+        let taken = take_over::Taken::from_environment();
+        let lock = taken
+            .lock()
+            .map_or_else(|| File::create(own.join("lock")), Ok)
+            .map_err(at(&own))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|_| RunError::Running(settings.state.clone()))?;
         let (journal, cut) = Journal::open(&own.join("journal"))?;
@@ -161,7 +171,10 @@ impl Supervisor {
         watch
             .read(jobs.wakeup(), Source::Worker)
             .map_err(kernel("epoll"))?;
-        let mut control = Control::bind(&settings).map_err(at(&settings.control))?;
+        let mut control = match taken.listener() {
+            Some(listener) => Control::inherited(&settings, listener),
+            None => Control::bind(&settings).map_err(at(&settings.control))?,
+        };
         control.token = Some(
             watch
                 .read(control.listener(), Source::Listener)
@@ -199,7 +212,9 @@ impl Supervisor {
             sync_by: None,
             watchdog: systemd::Watchdog::from_environment(clock::now()),
             ending: false,
-            _lock: lock,
+            upgrade: upgrade::Upgrade::new(taken.installed()),
+            taken,
+            lock,
             settings,
         })
     }
@@ -216,6 +231,7 @@ impl Supervisor {
             }
             self.due();
             self.turn_over();
+            self.upgrade_if_tried();
         }
         self.shut_down();
         Ok(())
@@ -240,6 +256,7 @@ impl Supervisor {
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
             Source::Job(id) => self.job_ready(id),
             Source::Worker => self.workers_done(),
+            Source::Trial => self.trial_ended(),
         }
     }
 
@@ -258,9 +275,11 @@ impl Supervisor {
             self.publish_by(),
             self.agent.again,
             self.agent.settled,
+            self.agent.retire,
             self.jobs.deadline(),
             self.notices_deadline(),
             self.watchdog.deadline(),
+            self.upgrade.deadline(),
         ];
         rest.into_iter().flatten().min()
     }
@@ -287,11 +306,13 @@ impl Supervisor {
         self.flush_logs(now);
         self.jobs_due(now);
         self.notices_due(now);
+        self.trial_due(now);
         if self.agent.again.is_some_and(|at| at <= now) {
             self.start_agent();
         }
         self.agent.settle(now);
         self.watchdog.due(now);
+        self.retire_agent(now);
     }
 
     /// Everything that follows from what happened, until nothing does or others have waited long enough; then what was put off.
@@ -363,66 +384,6 @@ impl Supervisor {
             }
         }
     }
-
-    /// Saves a state. `false`: it could not be, and is tried again.
-    fn save(&mut self, name: &Name, durably: bool) -> bool {
-        self.unsaved.remove(name);
-        let Some(workflow) = self.workflows.get(name) else {
-            return true;
-        };
-        if workflow.state.current.is_none() && workflow.state.successor.is_none() {
-            return true;
-        }
-        if let Err(error) = self
-            .snapshots
-            .save(&workflow.state, clock::boot_id(), durably)
-        {
-            tracing::error!(workflow = %name, %error, "the state could not be saved; what runs goes on");
-            self.unsaved.insert(name.clone());
-            return false;
-        }
-        if let Some(workflow) = self.workflows.get_mut(name) {
-            workflow.saved = machine::trail(&workflow.state);
-        }
-        true
-    }
-
-    /// Writes a record, and hands it on to the agent.
-    pub(crate) fn record(&mut self, record: swarm_manifests::report::Event, sync: Sync) {
-        match self.journal.append(record, clock::wall()) {
-            Ok(record) => self.agent.journaled(record),
-            Err(error) => tracing::error!(%error, "a journal record is lost"),
-        }
-        match sync {
-            Sync::Now => self.sync_journal_now(),
-            Sync::Soon => self.sync_by = self.sync_by.or_else(|| Some(clock::now() + GROUP)),
-        }
-    }
-
-    /// The disk takes milliseconds: a thread waits for it, and nobody else.
-    fn sync_journal(&mut self) {
-        let now = clock::now();
-        if self.sync_by.is_none_or(|by| by > now) {
-            return;
-        }
-        self.sync_by = None;
-        match self.journal.sync_aside() {
-            Ok(true) => {}
-            // The last group is not there yet.
-            Ok(false) => self.sync_by = Some(now + GROUP),
-            Err(error) => {
-                tracing::warn!(%error, "no thread for the journal");
-                self.sync_journal_now();
-            }
-        }
-    }
-
-    fn sync_journal_now(&mut self) {
-        self.sync_by = None;
-        if let Err(error) = self.journal.sync() {
-            tracing::error!(%error, "the journal could not be brought to the disk");
-        }
-    }
 }
 
 /// A thousand instances have some thousands of descriptors between them.
@@ -434,9 +395,4 @@ fn raise_file_limit() {
     {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-}
-
-/// Whether the workflows are stopped with us.
-fn stops_with_us(settings: &Settings) -> bool {
-    settings.on_exit == OnExit::Stop
 }

@@ -192,6 +192,11 @@ fn whole(slot: &[u8]) -> Option<(u64, &[u8])> {
     (hash(number, bytes) == expected).then_some((number, bytes))
 }
 
+/// Whether one file of the folder can be read.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    read(path).map(drop)
+}
+
 fn read(path: &Path) -> Result<(Slots, Loaded), String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let (even, odd) = bytes.split_at(bytes.len() / 2);

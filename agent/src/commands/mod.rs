@@ -18,6 +18,7 @@ mod status;
 mod sync;
 mod table;
 mod text;
+mod upgrade;
 mod why;
 
 use crate::cli::{Cli, Command};
@@ -79,6 +80,8 @@ impl From<std::io::Error> for Failure {
         Self::failed(error.to_string())
     }
 }
+
+pub use upgrade::check as check_upgrade;
 
 /// The demo's git server: a role of this binary, so that it is a process of its own.
 pub fn serve_demo_git() -> anyhow::Result<()> {
@@ -159,9 +162,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
             .hint("set [map] url and token-file in agent.toml: the agent enrols by itself")),
         Command::Login { .. } => Err(Failure::not_built("swarm-agent login")
             .hint("start the map with --public-read to read without a session")),
-        Command::Upgrade { .. } => Err(Failure::not_built("swarm-agent upgrade").hint(
-            "install the new program and start the agent again: the workflows go on meanwhile",
-        )),
+        Command::Upgrade { binary } => upgrade::upgrade(&context, binary.as_deref()),
         Command::Discover { .. } => Err(Failure::not_built("swarm-agent discover")
             .hint("the map lists the boxes: swarm-agent status --map")),
         Command::Doctor { .. } => Err(Failure::not_built("swarm-agent doctor")

@@ -67,7 +67,8 @@ impl Pidfd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    pub(super) fn from_fd(fd: OwnedFd) -> Self {
+    /// A pidfd that was handed to us.
+    pub fn from_fd(fd: OwnedFd) -> Self {
         Self(fd)
     }
 

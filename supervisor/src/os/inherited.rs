@@ -17,23 +17,28 @@ static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 
 /// Takes the Unix socket at this number over. Errors: it is standard input, output or error, not open, no such socket, or was taken before.
 pub fn socket(number: RawFd) -> io::Result<UnixStream> {
+    let address: SockaddrStorage = getsockname(number)?;
+    if address.family() != Some(AddressFamily::Unix) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    take(number).map(UnixStream::from)
+}
+
+/// Takes whatever is open at this number over. Errors: it is standard input, output or error, not open, or was taken before.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     let mut taken = TAKEN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     if number <= libc::STDERR_FILENO || taken.contains(&number) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let address: SockaddrStorage = getsockname(number)?;
-    if address.family() != Some(AddressFamily::Unix) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: `number` is open, for getsockname(2) answered.
+    // SAFETY: fcntl(2) takes two integers here, and fails where nothing is open at that number.
     if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
         return Err(io::Error::last_os_error());
     }
     taken.push(number);
     // SAFETY: it is open; none of the standard streams, which others own; and `TAKEN` sees to it that it is taken only once.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) }.into())
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 #[cfg(test)]

@@ -222,10 +222,16 @@ impl LogWriter {
                 );
             }
         }
-        if let Some(text) = self.budget.take_loss() {
-            put(&mut out, &head(wall, Stream::Swarm), text.as_bytes());
-        }
-        self.write(&out, now)
+        self.write(&out, now)?;
+        self.tell_losses(now, wall)
+    }
+
+    /// Writes how much was dropped, if anything was since it was written last.
+    pub fn tell_losses(&mut self, now: BootTime, wall: Wall) -> io::Result<()> {
+        let Some(text) = self.budget.take_loss() else {
+            return Ok(());
+        };
+        self.remark(&text, now, wall)
     }
 
     fn partial(&mut self, stream: Stream) -> &mut Partial {

@@ -25,6 +25,7 @@ mod prepare;
 pub mod probe;
 pub mod protections;
 pub mod read;
+pub mod reexec;
 pub mod rehash;
 pub mod report;
 pub mod seal;

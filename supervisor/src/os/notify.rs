@@ -72,6 +72,11 @@ impl NotifySocket {
         Ok(Self { fd })
     }
 
+    /// One that was handed to us.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
     /// Readable when a notice came.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

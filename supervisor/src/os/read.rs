@@ -4,6 +4,7 @@ use crate::{
     protocol::{LogLine, Stream},
     time::Wall,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
@@ -17,7 +18,7 @@ const BLOCK: usize = 64 << 10;
 const STEP: u64 = 512;
 
 /// Where a reader has got to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The file's inode: it keeps it when it is rotated.
     inode: u64,

@@ -76,12 +76,13 @@ impl Supervisor {
         let Some(process) = instance.phase.process() else {
             return Survivor::Gone(unseen, !nothing_left);
         };
+        let handed = self.taken.main(name, number);
         let identity = Identity {
             pid: process.pid,
             start_time: process.start_time,
             boot_id: boot.to_owned(),
         };
-        let Some(pidfd) = adopt(&identity) else {
+        let Some(pidfd) = handed.or_else(|| adopt(&identity)) else {
             return Survivor::Gone(unseen, !nothing_left);
         };
         if let Some(exit) = pidfd.exit() {
@@ -90,6 +91,12 @@ impl Supervisor {
         if let Err(error) = self.hold(name, number, Arc::new(pidfd), process.pid) {
             tracing::error!(workflow = %name, instance = number, %error, "its process cannot be watched; it is ended");
             return Survivor::Gone(unseen, true);
+        }
+        if let Some((unprotected, well)) = self.taken.words(name, number)
+            && let Some(room) = self.room(name, number)
+        {
+            room.unprotected = unprotected;
+            room.said.well = well;
         }
         self.remark(name, number, &format!("found again: pid {}", process.pid));
         Survivor::Alive(process)

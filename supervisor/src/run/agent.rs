@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub(super) again: Option<BootTime>,
     /// When everything that a start needs has run: its pages are given back then.
     pub(super) settled: Option<BootTime>,
+    /// By when the agent of the program before us has to be gone.
+    pub(super) retire: Option<BootTime>,
     deaths: u32,
     backlog: VecDeque<report::Event>,
     dirty: BTreeSet<Name>,
@@ -81,6 +83,7 @@ impl Link {
             child: None,
             again: None,
             settled: None,
+            retire: None,
             deaths: 0,
             backlog: VecDeque::new(),
             dirty: BTreeSet::new(),
@@ -98,6 +101,18 @@ impl Link {
         {
             tracing::debug!(%error, "the program's text stays resident");
         }
+    }
+
+    /// The agent of the program before us: it was told to go, and ours comes after it.
+    pub(super) fn replace(&mut self, pidfd: Pidfd, token: Token, pid: i32, until: BootTime) {
+        self.child = Some(Child {
+            pidfd,
+            token,
+            pid,
+            since: clock::now(),
+            given: (Vec::new(), Vec::new()),
+        });
+        self.retire = Some(until);
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -287,11 +302,25 @@ impl Supervisor {
             Err(error) => tracing::warn!(%error, "the agent ended; it is started again"),
         }
         self.watch.remove(child.token, child.pidfd.as_fd());
+        if self.agent.retire.take().is_some() {
+            return self.start_agent();
+        }
         self.agent_gone("it ended");
         if clock::now().since(child.since) >= SETTLED {
             self.agent.deaths = 0;
         }
         self.agent_later();
+    }
+
+    /// The agent of the program before us did not go.
+    pub(super) fn retire_agent(&mut self, now: BootTime) {
+        if self.agent.retire.is_some_and(|until| until <= now)
+            && let Some(child) = &self.agent.child
+        {
+            // Its end is heard like any other.
+            let _ = child.pidfd.signal(libc::SIGKILL);
+            self.agent.retire = Some(now + START);
+        }
     }
 
     /// Another folder stands where a path of its configuration leads: it is started again, to see that.

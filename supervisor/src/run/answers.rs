@@ -94,6 +94,7 @@ impl Supervisor {
             } => self.answer_logs(id, &workflow, follow, lines, since_unix_ms),
             Request::History { workflow, verify } => self.answer_history(id, workflow, verify),
             Request::Purge { workflow } => self.answer_purge(id, &workflow),
+            Request::Upgrade { binary } => self.answer_upgrade(id, binary),
             Request::Ask(query) => self.answer_query(id, &query),
         }
     }

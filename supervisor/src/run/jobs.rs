@@ -327,7 +327,7 @@ impl Supervisor {
 
     /// Zombies that nobody else waits for.
     pub(super) fn reap_strangers(&mut self) {
-        if !self.trees.needs_reaping() {
+        if !self.trees.needs_reaping() && !self.taken.is_some() {
             return;
         }
         let rooms = self

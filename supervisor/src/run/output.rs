@@ -197,6 +197,19 @@ impl Supervisor {
         }
     }
 
+    /// What was dropped and not told yet is told now.
+    pub(super) fn tell_losses(&mut self) {
+        let rooms = self
+            .workflows
+            .values_mut()
+            .flat_map(|w| w.rooms.values_mut());
+        for output in rooms.filter_map(|room| room.output.as_mut()) {
+            if let Err(error) = output.log.tell_losses(clock::now(), clock::wall()) {
+                tracing::warn!(%error, "a count of dropped lines is lost");
+            }
+        }
+    }
+
     /// A remark of ours in an instance's log.
     pub(super) fn remark(&mut self, name: &Name, instance: u16, text: &str) {
         if let Some(output) = self

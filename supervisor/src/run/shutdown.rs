@@ -4,6 +4,7 @@ use super::{Supervisor, agent, systemd};
 use crate::{
     os::{clock, tree::Trees},
     protocol::{Stream, ToAgent},
+    settings::OnExit,
 };
 use std::{str::FromStr as _, time::Duration};
 use swarm_manifests::name::Name;
@@ -19,7 +20,7 @@ impl Supervisor {
         systemd::notify("STOPPING=1");
         self.agent.say(&ToAgent::Stop);
         self.agent.flush();
-        if super::stops_with_us(&self.settings) {
+        if self.settings.on_exit == OnExit::Stop {
             self.stop_everything();
         }
         self.end_agent();

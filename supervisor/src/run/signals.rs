@@ -16,6 +16,7 @@ impl Supervisor {
             {
                 Some(Signal::SIGTERM | Signal::SIGINT) => self.ending = true,
                 Some(Signal::SIGHUP) => self.ask_agent_to_reload(),
+                Some(Signal::SIGUSR2) => self.begin_upgrade(None, None),
                 Some(Signal::SIGCHLD) => self.reap_strangers(),
                 _ => {}
             }
@@ -30,6 +31,7 @@ pub(super) fn block() -> io::Result<SignalFd> {
         Signal::SIGTERM,
         Signal::SIGINT,
         Signal::SIGHUP,
+        Signal::SIGUSR2,
         Signal::SIGCHLD,
         Signal::SIGPIPE,
     ] {

@@ -330,7 +330,9 @@ impl Supervisor {
         let Some(path) = &place.notify else {
             return Ok(());
         };
-        let bound = NotifySocket::bind(path, place.ids.as_ref()).and_then(|socket| {
+        let handed = self.taken.notify(name, instance);
+        let bound = handed.map_or_else(|| NotifySocket::bind(path, place.ids.as_ref()), Ok);
+        let bound = bound.and_then(|socket| {
             let token = self
                 .watch
                 .read(socket.fd(), Source::Notify(name.clone(), instance))?;

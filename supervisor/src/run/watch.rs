@@ -34,6 +34,8 @@ pub(super) enum Source {
     Notify(Name, u16),
     /// A side job's process ended, or its socket is ready.
     Job(u64),
+    /// The trial of a new program ended.
+    Trial,
     /// A thread has finished something.
     Worker,
     /// The alarm.

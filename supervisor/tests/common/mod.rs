@@ -83,6 +83,11 @@ impl World {
     pub fn start(&mut self) {
         let socket = self.folder.path().join("agent.sock");
         self.launch(&socket);
+        self.meet();
+    }
+
+    /// Waits for the Hello of a supervisor that is started already.
+    pub fn meet(&mut self) {
         let (agent, _) = self.listener.accept().expect("it connects");
         agent
             .set_read_timeout(Some(Duration::from_millis(20)))
