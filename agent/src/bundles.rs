@@ -10,7 +10,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use swarm_manifests::{
     bundle,
-    id::Oid,
+    id::{Digest, Oid},
     lock::Lock,
     policy::Policy,
     problem::Refusal,
@@ -22,6 +22,7 @@ use swarm_repository::{
     commit::Commit,
     objects::{ObjectError, Objects},
     revoked::Void,
+    trunk::MAX_LOCK,
     trusted::Trusted,
     verifier::Verifier,
 };
@@ -208,13 +209,34 @@ fn armour(shelf: &Shelf<'_>, (name, version): &BundleKey) -> Result<Option<Vec<u
 }
 
 /// What a sync would come to: a bundle that verifies counts as had, though its files are still to be fetched.
-pub fn foresee(shelf: &mut Shelf<'_>, needed: &BTreeSet<BundleKey>) -> BTreeMap<BundleKey, Offer> {
-    let foreseen = |key: &BundleKey, shelf: &mut Shelf<'_>| match shelf.verifier.look(
-        shelf.objects,
-        shelf.trusted,
-        &key.0,
-        &key.1,
-    ) {
+pub async fn foresee(
+    shelf: &mut Shelf<'_>,
+    needed: &BTreeSet<BundleKey>,
+    fetch: &mut Fetch,
+) -> Result<BTreeMap<BundleKey, Offer>, Refusal> {
+    let mut unread = BTreeSet::new();
+    for (name, version) in needed {
+        if let Ok(Looked::Need(blobs)) =
+            shelf
+                .verifier
+                .look(shelf.objects, shelf.trusted, name, version)
+        {
+            unread.extend(blobs);
+        }
+    }
+    fetch.blobs(&unread.into_iter().collect::<Vec<_>>()).await?;
+    Ok(needed
+        .iter()
+        .map(|key| (key.clone(), foreseen(shelf, key)))
+        .collect())
+}
+
+fn foreseen(shelf: &mut Shelf<'_>, key: &BundleKey) -> Offer {
+    let (name, version) = key;
+    match shelf
+        .verifier
+        .look(shelf.objects, shelf.trusted, name, version)
+    {
         Ok(Looked::Verified(bundle, _)) => Offer::Cleared(Box::new(Cleared::verified(&bundle))),
         Ok(Looked::Need(_)) => Offer::Fetching,
         Ok(Looked::Refused(refusal)) if refusal.rule == &rules::bundle::MISSING => {
@@ -224,11 +246,7 @@ pub fn foresee(shelf: &mut Shelf<'_>, needed: &BTreeSet<BundleKey>) -> BTreeMap<
         }
         Ok(Looked::Refused(refusal)) => Offer::Refused(refusal),
         Err(error) => Offer::Blocked(damaged(key, &error)),
-    };
-    needed
-        .iter()
-        .map(|key| (key.clone(), foreseen(key, shelf)))
-        .collect()
+    }
 }
 
 /// A bundle whose folder is gone from the repository: the store has it as it was verified then, under the digest that the trunk brought.
@@ -237,7 +255,9 @@ fn stored(shelf: &Shelf<'_>, (name, version): &BundleKey) -> Option<Cleared> {
         .trusted
         .bundles
         .get(format!("{name}/{version}").as_str())?;
-    let digest = brought.digest?;
+    // The lock of a bundle that nobody here needed when it was brought came later, if at all.
+    let later = || shelf.objects.blob(brought.lock, MAX_LOCK).ok();
+    let digest = brought.digest.or_else(|| Some(Digest::of(&later()?)))?;
     if shelf.void.strikes(None, Some(digest)).is_some() {
         return None;
     }

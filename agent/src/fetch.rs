@@ -1,18 +1,67 @@
 //! From the remote to objects in the mirror: what [`swarm_wire::fetch`] brings is taken over.
 //!
 //! Touches the network, quarantine and the mirror. The mirror never holds half a pack.
+//!
+//! Which blobs come along with a history is a bargain. Small ones save a request each time somebody deploys; those of other
+//! boxes' bundles are of no use here. So they come along where the box has followed the trunk so far, and not too many.
 
 use crate::settings::Config;
 use anyhow::Context;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote::PACK};
 use swarm_repository::index;
-use swarm_wire::{fetch, indexer::Indexed, remote::Options};
+use swarm_wire::{
+    fetch,
+    indexer::Indexed,
+    remote::{Blobs, Options},
+};
+use tokio::time::Instant;
+
+/// Blobs of less than this come along: manifests, signatures, locks of forty files.
+const SMALL: u32 = 4 << 10;
+/// So many bytes of history with small blobs may come in a [`DAY`].
+const SPARE: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The remote, and the mirror that it fills.
 pub struct Fetch {
     branch: fetch::Fetch,
     mirror: PathBuf,
+    company: Company,
+}
+
+/// Whether small blobs come along.
+#[derive(Debug, Clone)]
+struct Company {
+    /// The last look was answered, and what it led to was fetched.
+    follows: bool,
+    since: Instant,
+    came: u64,
+}
+
+impl Company {
+    fn new(now: Instant) -> Self {
+        Self {
+            follows: false,
+            since: now,
+            came: 0,
+        }
+    }
+
+    /// For the next fetch.
+    fn blobs(&mut self, now: Instant) -> Blobs {
+        if now.duration_since(self.since) >= DAY {
+            (self.since, self.came) = (now, 0);
+        }
+        if self.follows && self.came < SPARE {
+            Blobs::Below(SMALL)
+        } else {
+            Blobs::Without
+        }
+    }
 }
 
 impl Fetch {
@@ -35,6 +84,7 @@ impl Fetch {
         Ok(Some(Self {
             branch: fetch::Fetch::new(&repository.urls, &repository.branch, &options, quarantine)?,
             mirror: own.join("mirror"),
+            company: Company::new(Instant::now()),
         }))
     }
 
@@ -50,7 +100,9 @@ impl Fetch {
 
     /// Where the branch is. Where something new is expected, an indexer starts while the server thinks.
     pub async fn look(&mut self, expects_news: bool) -> Result<Oid, Refusal> {
-        self.branch.look(expects_news).await
+        let seen = self.branch.look(expects_news).await;
+        self.company.follows &= seen.is_ok();
+        seen
     }
 
     /// Nothing more is expected: an indexer that waits is let go.
@@ -58,10 +110,17 @@ impl Fetch {
         self.branch.rest();
     }
 
-    /// Fetches the commits and trees of `want` that `have` has not. Returns the bytes received.
+    /// Fetches the commits and trees of `want` that `have` has not, perhaps with small blobs. Returns the bytes received.
     pub async fn history(&mut self, want: Oid, have: &[Oid]) -> Result<u64, Refusal> {
-        let indexed = self.branch.history(want, have).await?;
-        self.take(&indexed)
+        self.company.follows &= !have.is_empty();
+        let blobs = self.company.blobs(Instant::now());
+        let indexed = self.branch.history(want, have, blobs).await?;
+        let bytes = self.take(&indexed)?;
+        self.company.follows = true;
+        if blobs != Blobs::Without {
+            self.company.came += bytes;
+        }
+        Ok(bytes)
     }
 
     /// Fetches these objects.
@@ -85,5 +144,22 @@ impl Fetch {
         })?;
         tracing::info!(bytes, "fetched");
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_blobs_come_along_with_steps_until_a_days_worth_has_come() {
+        let start = Instant::now();
+        let mut company = Company::new(start);
+        assert_eq!(company.blobs(start), Blobs::Without, "the box was away");
+        company.follows = true;
+        assert_eq!(company.blobs(start), Blobs::Below(SMALL));
+        company.came = SPARE;
+        assert_eq!(company.blobs(start + DAY / 2), Blobs::Without);
+        assert_eq!(company.blobs(start + DAY), Blobs::Below(SMALL));
     }
 }

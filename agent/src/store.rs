@@ -18,6 +18,7 @@ use swarm_manifests::{
     problem::Refusal,
     rules,
 };
+use swarm_repository::trunk::MAX_LOCK;
 
 /// A file's mode in the store.
 const PLAIN: u32 = 0o444;
@@ -197,9 +198,6 @@ impl Store {
         })
     }
 }
-
-/// The largest bundle.lock that is read, in bytes.
-const MAX_LOCK: u64 = 16 << 20;
 
 fn is_ours(meta: &fs::Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()

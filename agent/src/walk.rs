@@ -252,13 +252,15 @@ impl Walk {
     /// Looks at the bundles, fetches what is missing, shows each step.
     async fn gather(&mut self, stopped: Option<(Refusal, Oid)>) -> Result<(), Refusal> {
         let stopped = stopped.map(|(refusal, commit)| trouble(&refusal, Some(commit)));
-        let Some(snapshot) = self.whole_snapshot().await? else {
+        let Some(trusted) = self.trusted.clone() else {
             self.show(stopped);
             return Ok(());
         };
-        let (Some(trusted), Some(fetch)) = (&self.trusted, &mut self.fetch) else {
+        let snapshot = self.whole_snapshot(&trusted).await?;
+        let Some(fetch) = &mut self.fetch else {
             return Ok(());
         };
+        let trusted = &trusted;
         let needed = resolve::needed(&snapshot, &self.here);
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         let mut stock = Shelf {
@@ -290,13 +292,12 @@ impl Walk {
 
     /// The snapshot and the bundles as far as they are here, without the network.
     fn see_and_survey(&mut self) -> Result<(), Refusal> {
-        let Some(snapshot) = self.snapshot()? else {
+        let Some(trusted) = self.trusted.clone() else {
             self.show(None);
             return Ok(());
         };
-        let Some(trusted) = &self.trusted else {
-            return Ok(());
-        };
+        let snapshot = self.snapshot(&trusted)?;
+        let trusted = &trusted;
         let mut stock = Shelf {
             objects: &self.objects,
             verifier: &mut self.verifier,
@@ -323,12 +324,8 @@ impl Walk {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Halt> {
-        let Some(trusted) = &self.trusted else {
-            return Ok(None);
-        };
-        let snapshot = self.verifier.snapshot(&self.objects, trusted)?;
-        Ok(Some(Rc::new(snapshot)))
+    fn snapshot(&mut self, at: &Trusted) -> Result<Rc<Snapshot>, Halt> {
+        Ok(Rc::new(self.verifier.snapshot(&self.objects, at)?))
     }
 
     /// A stored bundle was found changed: away with it, so that the next walk stores it anew.

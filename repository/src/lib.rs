@@ -36,6 +36,8 @@ mod amend;
 
 pub mod trunk;
 
+pub mod reads;
+
 pub mod revoked;
 
 mod earlier;

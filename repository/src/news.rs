@@ -17,7 +17,7 @@ use swarm_manifests::{
 };
 
 /// The largest bundle.lock that is read: 50,000 lines of 160 bytes.
-pub(crate) const MAX_LOCK: u64 = 16 << 20;
+pub const MAX_LOCK: u64 = 16 << 20;
 
 /// What one commit changed of what is remembered.
 #[derive(Debug, Default)]

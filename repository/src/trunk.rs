@@ -15,6 +15,7 @@ use crate::{
     verifier::Verifier,
 };
 pub use crate::{
+    news::MAX_LOCK,
     snapshot::{Found, Snapshot, snapshot},
     trusted::{Brought, BroughtBundle, BroughtFile, Seal, Trusted},
 };

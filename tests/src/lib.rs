@@ -7,12 +7,14 @@ pub mod boxes;
 pub mod browser;
 pub mod by_hand;
 pub mod deploy;
+pub mod large;
 pub mod map;
 pub mod mirroring;
 pub mod process;
 pub mod reserve;
 pub mod server;
 pub mod swarm_box;
+pub mod tap;
 pub mod ticker;
 pub mod world;
 

@@ -250,3 +250,35 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf> {
         .find(|path| path.is_file());
     found.with_context(|| format!("{name} is needed: apt-get install {package}"))
 }
+
+/// The child of a process that runs the same program in this role (`SWARM_ROLE`).
+pub fn child_in_role(parent: u32, role: &str) -> Option<u32> {
+    let wanted = format!("SWARM_ROLE={role}");
+    children(parent).into_iter().find(|pid| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+            environment
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == wanted.as_bytes())
+        }) && executable(*pid) == executable(parent)
+    })
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Which program a process runs.
+pub fn executable(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}

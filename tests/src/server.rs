@@ -90,6 +90,11 @@ impl GitOverHttp {
         })
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The url of a repository below `git/`.
     pub fn url(&self, name: &str) -> String {
         match self.ca {
@@ -231,6 +236,8 @@ pub struct GitOverSsh {
     sshd: Running,
     port: u16,
     root: PathBuf,
+    /// What it sent, where that is kept.
+    sent: Option<PathBuf>,
     /// For the client: its private key.
     pub identity: PathBuf,
     /// For the client: the server's key.
@@ -240,6 +247,15 @@ pub struct GitOverSsh {
 impl GitOverSsh {
     /// Starts it.
     pub fn start(world: &World) -> Result<Self> {
+        Self::serve(world, None)
+    }
+
+    /// The same, and what git sends through it is counted.
+    pub fn start_counting(world: &World) -> Result<Self> {
+        Self::serve(world, Some(world.path("sshd-sent")))
+    }
+
+    fn serve(world: &World, sent: Option<PathBuf>) -> Result<Self> {
         let sshd = program("sshd", "openssh-server")?;
         let (host, identity) = (world.key("ssh-host")?, world.key("ssh-client")?);
         let folder = world.path("sshd");
@@ -258,7 +274,16 @@ impl GitOverSsh {
             host.display(),
             folder.join("authorized_keys").display()
         );
-        fs::write(folder.join("sshd_config"), conf)?;
+        let counted = sent.as_ref().map(|sent| {
+            format!(
+                "ForceCommand eval \"$SSH_ORIGINAL_COMMAND\" | tee -a {}\n",
+                sent.display()
+            )
+        });
+        fs::write(
+            folder.join("sshd_config"),
+            conf + &counted.unwrap_or_default(),
+        )?;
         let sshd = Running::start(
             "sshd",
             world
@@ -277,6 +302,7 @@ impl GitOverSsh {
             sshd,
             port,
             root: world.path("git"),
+            sent,
             identity,
             known_hosts,
         })
@@ -300,6 +326,12 @@ impl GitOverSsh {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Bytes that git sent to clients so far.
+    pub fn bytes_sent(&self) -> Result<u64> {
+        let sent = self.sent.as_ref().context("started to count")?;
+        Ok(fs::metadata(sent)?.len())
     }
 
     /// How many sessions were asked for so far, by sshd's own count.

@@ -6,7 +6,7 @@
 
 use crate::{
     indexer::{Indexed, Indexer},
-    remote::{Bounds, MOST_WANTS, Options},
+    remote::{Blobs, Bounds, MOST_WANTS, Options},
     remotes::Remotes,
 };
 use std::{path::PathBuf, time::Duration};
@@ -81,11 +81,16 @@ impl Fetch {
         self.ready = None;
     }
 
-    /// The commits and trees of `want` that `have` has not.
-    pub async fn history(&mut self, want: Oid, have: &[Oid]) -> Result<Indexed, Refusal> {
+    /// The commits, trees and these blobs of `want` that `have` has not.
+    pub async fn history(
+        &mut self,
+        want: Oid,
+        have: &[Oid],
+        blobs: Blobs,
+    ) -> Result<Indexed, Refusal> {
         let mut indexer = self.indexer()?;
         let pack = &mut indexer.input;
-        let sent = self.remotes.fetch(want, have, pack, &BOUNDS).await;
+        let sent = self.remotes.fetch(want, have, blobs, pack, &BOUNDS).await;
         indexer.end(sent).await
     }
 

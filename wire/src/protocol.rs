@@ -5,8 +5,14 @@
 use crate::pkt;
 use swarm_manifests::id::Oid;
 
-/// Blobs of this size and more are left out of a metadata fetch.
-pub const SMALL_BLOB: u32 = 64 << 10;
+/// Which blobs come along with commits and trees, where the server can choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blobs {
+    /// None of them.
+    Without,
+    /// Those with fewer bytes than this.
+    Below(u32),
+}
 
 /// What a server said it can.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,7 +93,7 @@ impl Capabilities {
         }
     }
 
-    /// Whether a metadata fetch leaves large blobs out.
+    /// Whether a fetch can leave blobs out.
     pub fn filters(self) -> bool {
         self.fetch == Some(Fetch::Filtering)
     }
@@ -110,11 +116,13 @@ impl Capabilities {
         request
     }
 
-    /// Asks for commits, trees and small blobs of `want` without what `have` reaches.
-    pub fn fetch(self, want: Oid, have: &[Oid]) -> Vec<u8> {
+    /// Asks for commits, trees and these blobs of `want` without what `have` reaches.
+    pub fn fetch(self, want: Oid, have: &[Oid], blobs: Blobs) -> Vec<u8> {
         let mut request = self.fetch_command();
-        if self.filters() {
-            pkt::line(&mut request, &format!("filter blob:limit={SMALL_BLOB}"));
+        match blobs {
+            _ if !self.filters() => {}
+            Blobs::Without => pkt::line(&mut request, "filter blob:none"),
+            Blobs::Below(limit) => pkt::line(&mut request, &format!("filter blob:limit={limit}")),
         }
         pkt::line(&mut request, &format!("want {want}"));
         for oid in have {
@@ -238,11 +246,13 @@ mod tests {
         let without = read(&["version 2", "ls-refs", "fetch"]).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let oid = Oid([7; 20]);
-        assert!(text(with.fetch(oid, &[oid])).contains("filter blob:limit=65536\n"));
-        assert!(!text(without.fetch(oid, &[oid])).contains("filter"));
+        let (none, few) = (Blobs::Without, Blobs::Below(4096));
+        assert!(text(with.fetch(oid, &[oid], few)).contains("filter blob:limit=4096\n"));
+        assert!(text(with.fetch(oid, &[oid], none)).contains("filter blob:none\n"));
+        assert!(!text(without.fetch(oid, &[oid], none)).contains("filter"));
         assert!(!text(with.fetch_exactly(&[oid])).contains("filter"));
         assert!(!text(with.fetch_exactly(&[oid])).contains("have"));
-        assert!(!text(with.fetch(oid, &[])).contains("thin"));
+        assert!(!text(with.fetch(oid, &[], few)).contains("thin"));
         assert_eq!(
             text(without.ls_refs("refs/heads/main")),
             "0014command=ls-refs\n0001001fref-prefix refs/heads/main\n0000"

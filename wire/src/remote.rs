@@ -1,6 +1,6 @@
 //! A git remote: look where the branch is, fetch what is missing. Touches network and processes, by the way that the url names.
 
-pub use crate::bounds::Bounds;
+pub use crate::{bounds::Bounds, protocol::Blobs};
 use crate::{
     bounds::Meter,
     conversation::Conversation,
@@ -110,18 +110,19 @@ impl Remote {
         Ok(head)
     }
 
-    /// Commits, trees and small blobs (less than 64 KiB) of `want` that `have` has not, as a pack; the whole of it where the server offers no filter.
+    /// Commits, trees and these blobs of `want` that `have` has not, as a pack; all blobs where the server offers no filter.
     /// Returns the number of pack bytes.
     pub async fn fetch(
         &mut self,
         want: Oid,
         have: &[Oid],
+        blobs: Blobs,
         pack: &mut (dyn AsyncWrite + Unpin + Send),
         bounds: &Bounds,
     ) -> Result<u64, Refusal> {
         let have = &have[..have.len().min(MOST_WANTS)];
         let done = self
-            .read_pack(|server| server.fetch(want, have), pack, bounds)
+            .read_pack(|server| server.fetch(want, have, blobs), pack, bounds)
             .await;
         self.server.settle(done.is_ok());
         done

@@ -1,6 +1,6 @@
 //! Several urls of one repository, tried in order. Which one answers makes no difference to trust. Touches what they touch.
 
-use crate::remote::{Bounds, Options, Remote};
+use crate::remote::{Blobs, Bounds, Options, Remote};
 use std::time::Duration;
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote as rules};
 use tokio::{io::AsyncWrite, time::Instant};
@@ -74,10 +74,12 @@ impl Remotes {
         &mut self,
         want: Oid,
         have: &[Oid],
+        blobs: Blobs,
         pack: &mut (dyn AsyncWrite + Unpin + Send),
         bounds: &Bounds,
     ) -> Result<u64, Refusal> {
-        let done = self.all[self.current].fetch(want, have, pack, bounds).await;
+        let current = &mut self.all[self.current];
+        let done = current.fetch(want, have, blobs, pack, bounds).await;
         self.move_on(done)
     }
 

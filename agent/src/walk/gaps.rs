@@ -1,12 +1,13 @@
-//! What the judging of the trunk reads and the mirror lacks is fetched: files of people that are larger than the filter lets
-//! through, and whatever an earlier fetch, or an indexer gone wrong, did not bring.
+//! What the judging of the trunk reads and the mirror lacks is fetched: files of people that no history came with, and whatever
+//! an earlier fetch, or an indexer gone wrong, did not bring.
 //!
-//! Touches remote and mirror. Each round brings an object; a remote that does not send it, or has ever more missing, ends it.
+//! Touches remote and mirror. The first round brings all that can be foreseen, each later one an object; a remote that does not
+//! send it, or has ever more missing, ends it.
 
-use super::{Walk, unreadable};
+use super::{Walk, trusting::Judged, unreadable};
 use std::rc::Rc;
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote};
-use swarm_repository::{objects::ObjectError, snapshot::Snapshot};
+use swarm_repository::{objects::ObjectError, reads, snapshot::Snapshot, trusted::Trusted};
 
 /// How many objects are fetched one by one.
 const MOST: usize = 1000;
@@ -44,43 +45,35 @@ impl From<Halt> for Refusal {
 }
 
 impl Walk {
-    /// Fetches what is new up to `head` and moves the trust as far as it verifies. Gives what stopped it.
-    pub(super) async fn follow(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Refusal> {
+    /// Fetches what is new up to `head` and judges it. None: this box trusts nothing, and nobody told it what to.
+    pub(super) async fn judged(&mut self, head: Oid) -> Result<Option<Judged>, Refusal> {
         // A head that is there before it was asked for may have come without what is behind it.
         let mut was_there = self.objects.has(head);
         self.fetch_history(head).await?;
         self.find_floor().await;
         let mut asked = None;
         for _ in 0..MOST {
-            match self.advance(head) {
-                Ok(stopped) => return Ok(stopped),
+            match self.judge(head) {
+                Ok(judged) => return Ok(judged),
                 Err(Halt::Refused(refusal)) => return Err(refusal),
                 Err(Halt::Missing(_)) if was_there => {
                     was_there = false;
                     self.fetch_behind(head).await?;
                 }
-                Err(Halt::Missing(id)) => self.fill(id, &mut asked).await?,
+                Err(Halt::Missing(id)) => self.fill(id, head, &mut asked).await?,
             }
         }
         Err(too_many())
     }
 
-    /// The snapshot at the trusted head.
-    pub(super) async fn whole_snapshot(&mut self) -> Result<Option<Rc<Snapshot>>, Refusal> {
-        self.filling(Self::snapshot).await
-    }
-
-    /// Reads again after each object that was missing.
-    pub(super) async fn filling<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, Halt>,
-    ) -> Result<T, Refusal> {
+    /// The snapshot at a verified head.
+    pub(super) async fn whole_snapshot(&mut self, at: &Trusted) -> Result<Rc<Snapshot>, Refusal> {
         let mut asked = None;
         for _ in 0..MOST {
-            match read(self) {
-                Ok(found) => return Ok(found),
+            match self.snapshot(at) {
+                Ok(snapshot) => return Ok(snapshot),
                 Err(Halt::Refused(refusal)) => return Err(refusal),
-                Err(Halt::Missing(id)) => self.fill(id, &mut asked).await?,
+                Err(Halt::Missing(id)) => self.fill(id, at.head, &mut asked).await?,
             }
         }
         Err(too_many())
@@ -95,13 +88,23 @@ impl Walk {
         }
     }
 
-    /// One object, asked for once.
-    async fn fill(&mut self, id: Oid, asked: &mut Option<Oid>) -> Result<(), Refusal> {
+    /// One object, asked for once; the first time with all that will be read on the way to `head`.
+    async fn fill(&mut self, id: Oid, head: Oid, asked: &mut Option<Oid>) -> Result<(), Refusal> {
         let Some(fetch) = self.fetch.as_mut().filter(|_| *asked != Some(id)) else {
             return Err(unreadable(&ObjectError::Missing(id)));
         };
+        let trusted = self.trusted.as_ref().map(|trusted| trusted.head);
+        let introduction = || Some(self.config.settings.trust.as_ref()?.introduction);
+        let mut wanted = match trusted.or_else(introduction).filter(|_| asked.is_none()) {
+            // Where trees are missing as well, only these are asked for.
+            Some(from) => reads::unread(&self.objects, from, head).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if !wanted.contains(&id) {
+            wanted = vec![id];
+        }
         *asked = Some(id);
-        fetch.blobs(&[id]).await.map(drop)
+        fetch.blobs(&wanted).await.map(drop)
     }
 }
 

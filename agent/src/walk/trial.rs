@@ -2,15 +2,14 @@
 //!
 //! Touches remote and mirror, like the walk; nothing is saved, stored or shown.
 
-use super::{Walk, allowances, gaps::Halt, show::draw};
+use super::{Walk, allowances, show::draw};
 use crate::{
     bundles::{self, Shelf},
     picture::{Picture, trouble},
     resolve,
 };
 use std::rc::Rc;
-use swarm_manifests::{id::Oid, problem::Refusal, settings::Trust};
-use swarm_repository::trunk::Advance;
+use swarm_manifests::problem::Refusal;
 
 /// What a trial walk finds: the picture as a sync would leave it.
 pub type Trial = Result<Rc<Picture>, Refusal>;
@@ -22,31 +21,20 @@ impl Walk {
             return Ok(self.out.picture.borrow().clone());
         };
         let head = fetch.look(false).await?;
-        self.fetch_history(head).await?;
-        let Some(trust) = self.config.settings.trust.clone() else {
+        let judged = self.judged(head).await?;
+        let stopped = judged.as_ref().and_then(|judged| judged.stopped.as_ref());
+        let stopped = stopped.map(|(refusal, commit)| trouble(refusal, Some(*commit)));
+        let Some(trusted) = judged.and_then(|judged| judged.to) else {
+            return Ok(Rc::new(Picture {
+                trouble: stopped,
+                ..Picture::clone(&self.out.picture.borrow())
+            }));
+        };
+        let snapshot = self.whole_snapshot(&trusted).await?;
+        let needed = resolve::needed(&snapshot, &self.here);
+        let Some(fetch) = &mut self.fetch else {
             return Ok(self.out.picture.borrow().clone());
         };
-        self.filling(|walk| walk.foresee(head, &trust)).await
-    }
-
-    /// From a head whose history is here to the picture that it would bring.
-    fn foresee(&mut self, head: Oid, trust: &Trust) -> Result<Rc<Picture>, Halt> {
-        let from = match &self.trusted {
-            Some(trusted) => trusted.clone(),
-            None => self.verifier.introduce(&self.objects, trust)??,
-        };
-        let (trusted, stopped) = match self.verifier.advance(&self.objects, &from, head)? {
-            Advance::Moved(to) => (to, None),
-            Advance::Same => (from, None),
-            Advance::Stopped {
-                at,
-                commit,
-                refusal,
-            } => (at, Some(trouble(&refusal, Some(commit)))),
-            Advance::Astray(refusal) => (from, Some(trouble(&refusal, Some(head)))),
-        };
-        let snapshot = Rc::new(self.verifier.snapshot(&self.objects, &trusted)?);
-        let needed = resolve::needed(&snapshot, &self.here);
         let mut stock = Shelf {
             objects: &self.objects,
             verifier: &mut self.verifier,
@@ -55,7 +43,7 @@ impl Walk {
             void: &snapshot.void,
             store: &self.store,
         };
-        let offers = bundles::foresee(&mut stock, &needed);
+        let offers = bundles::foresee(&mut stock, &needed, fetch).await?;
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         Ok(Rc::new(Picture {
             trouble: stopped,

@@ -11,9 +11,44 @@ use swarm_repository::{
     trusted::Trusted,
 };
 
+/// How far a head verifies.
+pub(super) struct Judged {
+    /// As far as it is good; none: not even the introduction is.
+    pub to: Option<Trusted>,
+    /// What stopped it, and the commit.
+    pub stopped: Option<(Refusal, Oid)>,
+}
+
+impl Judged {
+    fn refused(why: Refusal, commit: Oid) -> Self {
+        Self {
+            to: None,
+            stopped: Some((why, commit)),
+        }
+    }
+}
+
 impl Walk {
-    /// Moves the trust as far as it verifies, and saves it before anything follows from it. Gives what stopped it.
-    pub(super) fn advance(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Halt> {
+    /// Fetches what is new up to `head` and moves the trust as far as it verifies, saved before anything follows from it. Gives
+    /// what stopped it.
+    pub(super) async fn follow(&mut self, head: Oid) -> Result<Option<(Refusal, Oid)>, Refusal> {
+        let Some(judged) = self.judged(head).await? else {
+            return Ok(None);
+        };
+        if let Some(to) = judged.to {
+            let before = self.trusted.as_ref();
+            if before.is_none_or(|before| {
+                before.head != to.head || before.introduction != to.introduction
+            }) {
+                self.save(&to)?;
+            }
+            self.trusted = Some(to);
+        }
+        Ok(judged.stopped)
+    }
+
+    /// How far this head verifies, by what is here. None: nobody told this box what to trust.
+    pub(super) fn judge(&mut self, head: Oid) -> Result<Option<Judged>, Halt> {
         let Some(trust) = self.config.settings.trust.clone() else {
             return Ok(None);
         };
@@ -21,14 +56,15 @@ impl Walk {
             Some(trusted) => trusted,
             None => match self.verifier.introduce(&self.objects, &trust)? {
                 Ok(trusted) => match self.below_floor(&trusted, head)? {
-                    Some(refusal) => return Ok(Some((refusal, head))),
+                    Some(refusal) => return Ok(Some(Judged::refused(refusal, head))),
                     None => trusted,
                 },
-                Err(refusal) => return Ok(Some((refusal, trust.introduction))),
+                Err(refusal) => {
+                    return Ok(Some(Judged::refused(refusal, trust.introduction)));
+                }
             },
         };
-        let advance = self.verifier.advance(&self.objects, &from, head)?;
-        let (to, stopped) = match advance {
+        let (to, stopped) = match self.verifier.advance(&self.objects, &from, head)? {
             Advance::Moved(to) => (to, None),
             Advance::Same => (from, None),
             Advance::Stopped {
@@ -38,15 +74,10 @@ impl Walk {
             } => (at, Some((refusal, commit))),
             Advance::Astray(refusal) => (from, Some((refusal, head))),
         };
-        if self
-            .trusted
-            .as_ref()
-            .is_none_or(|before| before.head != to.head || before.introduction != to.introduction)
-        {
-            self.save(&to)?;
-        }
-        self.trusted = Some(to);
-        Ok(stopped)
+        Ok(Some(Judged {
+            to: Some(to),
+            stopped,
+        }))
     }
 
     pub(super) fn save(&mut self, to: &Trusted) -> Result<(), Refusal> {

@@ -35,13 +35,16 @@ use swarm_repository::{
 use swarm_wire::{
     fetch::Fetch,
     pace::{Outcome, Pace},
-    remote::Options,
+    remote::{Blobs, Options},
 };
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+/// What people write and sign comes along with the history; files of bundles mostly do not.
+const SMALL: Blobs = Blobs::Below(64 << 10);
 
 /// The mirror, with everything that only it may touch.
 pub struct Mirror {
@@ -248,7 +251,7 @@ impl Mirror {
             .chain(self.judged)
             .filter(|id| !self.whole && self.objects.has(*id))
             .collect();
-        let indexed = self.fetch.history(head, &have).await?;
+        let indexed = self.fetch.history(head, &have, SMALL).await?;
         index::adopt(indexed.folder(), self.objects.git_dir())
             .map_err(|error| self.unreadable(&error))?;
         self.whole = false;

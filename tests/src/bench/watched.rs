@@ -1,6 +1,9 @@
 //! The processes of a box as `/proc` shows them: who they are, what they cost. Reads `/proc` and their clocks.
 
-use crate::{process::until, world::swarm_program};
+use crate::{
+    process::{child_in_role, executable, until},
+    world::swarm_program,
+};
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
     time::{ClockId, clock_getcpuclockid, clock_gettime},
@@ -8,7 +11,6 @@ use nix::{
 };
 use std::{
     fs,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -95,36 +97,6 @@ impl IndexerWatch {
 /// Whether an indexer is there now.
 pub fn indexer_below(agent: u32) -> bool {
     child_in_role(agent, "indexer").is_some()
-}
-
-fn child_in_role(parent: u32, role: &str) -> Option<u32> {
-    let wanted = format!("SWARM_ROLE={role}");
-    children(parent).into_iter().find(|pid| {
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == wanted.as_bytes())
-        }) && executable(*pid) == executable(parent)
-    })
-}
-
-fn children(parent: u32) -> Vec<u32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
-        return Vec::new();
-    };
-    threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|text| {
-            text.split_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<u32>>()
-        })
-        .collect()
-}
-
-fn executable(pid: u32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
 /// Milliseconds of CPU that a process has used so far, all its threads together, also those that have ended.

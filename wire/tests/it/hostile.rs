@@ -5,7 +5,7 @@ use std::time::Duration;
 use swarm_manifests::id::Oid;
 use swarm_wire::{
     http::{Bytes, Client, HttpError, Method},
-    remote::{Bounds, Options, Remote},
+    remote::{Blobs, Bounds, Options, Remote},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -144,7 +144,13 @@ async fn fetch(trick: Trick) -> (&'static str, String) {
     let mut remote = Remote::new(&server(trick).await, &Options::default()).unwrap();
     rule(
         remote
-            .fetch(OID.parse::<Oid>().unwrap(), &[], &mut Vec::new(), &QUICK)
+            .fetch(
+                OID.parse::<Oid>().unwrap(),
+                &[],
+                Blobs::Without,
+                &mut Vec::new(),
+                &QUICK,
+            )
             .await,
     )
 }

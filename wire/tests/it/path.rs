@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{fs, process::Command};
 use swarm_wire::{
-    remote::{Bounds, MOST_WANTS, Options, Remote},
+    remote::{Blobs, Bounds, MOST_WANTS, Options, Remote},
     remotes::Remotes,
 };
 
@@ -122,7 +122,7 @@ async fn a_hook_of_the_repository_and_a_users_configuration_run_nothing() {
     );
     let mut remote = remote(world.repository.to_str().unwrap());
     remote
-        .fetch(world.second, &[], &mut Vec::new(), &BOUNDS)
+        .fetch(world.second, &[], Blobs::Without, &mut Vec::new(), &BOUNDS)
         .await
         .unwrap();
     assert!(!mark.exists());
@@ -210,7 +210,7 @@ async fn where_a_fetch_fails_the_next_look_begins_at_the_next_url() {
     assert_eq!(remotes.look("main").await, Ok(Some(world.second)));
     let nothing = "0123456789012345678901234567890123456789".parse().unwrap();
     remotes
-        .fetch(nothing, &[], &mut Vec::new(), &BOUNDS)
+        .fetch(nothing, &[], Blobs::Without, &mut Vec::new(), &BOUNDS)
         .await
         .unwrap_err();
     assert_eq!(remotes.look("main").await, Ok(Some(other.second)));

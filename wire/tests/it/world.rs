@@ -3,7 +3,7 @@
 use crate::support::repository::{bare, commit, index, noise, objects, oid};
 use std::{path::PathBuf, time::Duration};
 use swarm_manifests::id::Oid;
-use swarm_wire::remote::{Bounds, Remote};
+use swarm_wire::remote::{Blobs, Bounds, Remote};
 use tempfile::TempDir;
 
 pub struct World {
@@ -54,7 +54,7 @@ impl World {
         let mirror = bare(self.dir.path(), "mirror.git");
         let mut pack = Vec::new();
         let length = remote
-            .fetch(self.second, &[], &mut pack, &BOUNDS)
+            .fetch(self.second, &[], Blobs::Below(64 << 10), &mut pack, &BOUNDS)
             .await
             .unwrap();
         assert_eq!(length, pack.len() as u64);
@@ -96,7 +96,13 @@ impl World {
         );
         let mut pack = Vec::new();
         remote
-            .fetch(third, &[self.second], &mut pack, &BOUNDS)
+            .fetch(
+                third,
+                &[self.second],
+                Blobs::Below(64 << 10),
+                &mut pack,
+                &BOUNDS,
+            )
             .await
             .unwrap();
         assert!(

@@ -1,0 +1,129 @@
+//! "Git" of the attacks, on the way: a fetch that breaks off, one whose indexer is killed, one that brings other bytes. What runs
+//! goes on, nothing half is left, and the next fetch works.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::fs;
+use swarm_tests::{
+    Deploy, GitOverHttp, SwarmBox, World, large,
+    process::{child_in_role, signal},
+    tap::{Act, Tap},
+    until,
+};
+
+const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
+/// The new version's bytes, none of which can be compressed.
+const LARGE: usize = 6_000_000;
+
+fn daemon(version: &str) -> String {
+    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
+}
+
+/// A box that runs `ticker` 1.0.0, behind a tap.
+fn tapped<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<(GitOverHttp, Tap, SwarmBox<'a>)> {
+    let server = GitOverHttp::start(world)?;
+    let tap = Tap::before(server.port())?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &daemon("1.0.0"))?;
+    deploy.push()?;
+    let url = format!("http://127.0.0.1:{}/deploy.git", tap.port());
+    let here = SwarmBox::start(world, "box-1", deploy, &url)?;
+    here.until_runs("ticker", "1.0.0")?;
+    // Nothing of the first fetch is under way any more.
+    here.agent(&["sync"])?;
+    Ok((server, tap, here))
+}
+
+/// Pushes `ticker` 1.1.0, large.
+fn push_large(deploy: &Deploy<'_>) -> Result<()> {
+    let toml = "engine = \"sh\"\nentry = \"main.sh\"\n";
+    let folder = deploy.source("ticker", "1.1.0", toml, &[("main.sh", TICKER)])?;
+    deploy.write(&format!("{folder}/data"), large::noise(LARGE)?)?;
+    deploy.pack(&["publish", &folder])?;
+    deploy.manifest("ticker", &daemon("1.1.0"))?;
+    deploy.push()
+}
+
+/// What is left of fetches.
+fn left(here: &SwarmBox<'_>) -> Result<Vec<String>> {
+    let quarantine = fs::read_dir(here.path("state/agent/quarantine"))?;
+    let half = fs::read_dir(here.path("state/agent/mirror/objects/pack"))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            !name
+                .rsplit_once('.')
+                .is_some_and(|(_, kind)| kind == "pack" || kind == "idx")
+        });
+    let pending = quarantine
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(pending.chain(half).collect())
+}
+
+/// With the tap open the new version comes, and nothing is left of what went before.
+fn recovers(here: &SwarmBox<'_>, tap: &Tap) -> Result<()> {
+    tap.open();
+    here.until_runs("ticker", "1.1.0")?;
+    here.agent(&["sync"])?;
+    until("an empty quarantine", || {
+        left(here).ok()?.is_empty().then_some(())
+    })?;
+    ensure!(!here.log().contains("panicked"), "{}", here.log());
+    Ok(())
+}
+
+#[test]
+fn a_fetch_that_breaks_off_at_nine_tenths_leaves_nothing_broken() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    tap.turn(LARGE as u64 * 9 / 10, Act::Cut);
+    push_large(&deploy)?;
+    until("the connection broken off", || {
+        tap.has_acted().then_some(())
+    })?;
+    until("the box saying so", || {
+        let status = here.agent(&["status"]).ok()?;
+        status.contains("S-GIT-").then_some(())
+    })?;
+    assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
+    recovers(&here, &tap)
+}
+
+#[test]
+fn an_indexer_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    tap.turn(LARGE as u64 / 2, Act::Hold);
+    push_large(&deploy)?;
+    until("half of it here", || tap.has_acted().then_some(()))?;
+    let indexer = until("an indexer under way", || {
+        child_in_role(child_in_role(here.supervisor_pid()?, "agent")?, "indexer")
+    })?;
+    signal(indexer, "KILL");
+    assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
+    recovers(&here, &tap)
+}
+
+#[test]
+fn a_pack_with_other_bytes_is_refused_as_often_as_it_comes() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    let before = here.until_runs("ticker", "1.0.0")?;
+    tap.turn(LARGE as u64 / 2, Act::Spoil);
+    push_large(&deploy)?;
+    until("the box saying so, twice", || {
+        let status = here.agent(&["status", "--json"]).ok()?;
+        let status: Value = serde_json::from_str(&status).ok()?;
+        let is_refused = status["failure"]["rule"] == "S-GIT-04";
+        (is_refused && status["failures"].as_u64()? >= 2).then_some(())
+    })
+    .with_context(|| here.agent(&["status"]).unwrap_or_default())?;
+    assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
+    recovers(&here, &tap)
+}
