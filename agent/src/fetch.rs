@@ -12,13 +12,13 @@ use std::{
     time::Duration,
 };
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote::PACK};
-use swarm_repository::index;
+use swarm_repository::{index, objects::ObjectError};
 use swarm_wire::{
     fetch,
     indexer::Indexed,
     remote::{Blobs, Options},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 /// Blobs of less than this come along: manifests, signatures, locks of forty files.
 const SMALL: u32 = 4 << 10;
@@ -31,6 +31,8 @@ pub struct Fetch {
     branch: fetch::Fetch,
     mirror: PathBuf,
     company: Company,
+    /// What was taken over, on its way to the disk.
+    settling: JoinSet<Result<(), ObjectError>>,
 }
 
 /// Whether small blobs come along.
@@ -72,7 +74,8 @@ impl Fetch {
         };
         let own = config.own();
         let quarantine = own.join("quarantine");
-        index::clear(&quarantine)
+        let mirror = own.join("mirror");
+        index::clear(&quarantine, &mirror)
             .with_context(|| format!("cannot clear {}", quarantine.display()))?;
         let options = Options {
             credentials_file: repository.credentials_file.clone(),
@@ -83,8 +86,9 @@ impl Fetch {
         };
         Ok(Some(Self {
             branch: fetch::Fetch::new(&repository.urls, &repository.branch, &options, quarantine)?,
-            mirror: own.join("mirror"),
+            mirror,
             company: Company::new(Instant::now()),
+            settling: JoinSet::new(),
         }))
     }
 
@@ -105,6 +109,18 @@ impl Fetch {
         seen
     }
 
+    /// The same, while the history up to `guess` is fetched already.
+    pub async fn look_ahead(&mut self, guess: Oid, have: &[Oid]) -> Result<Oid, Refusal> {
+        let blobs = self.company.blobs(Instant::now());
+        let seen = self.branch.look_ahead(guess, have, blobs).await;
+        self.company.follows &= seen.is_ok();
+        let (head, indexed) = seen?;
+        if let Some(indexed) = indexed {
+            self.came(indexed, blobs)?;
+        }
+        Ok(head)
+    }
+
     /// Nothing more is expected: an indexer that waits is let go.
     pub fn rest(&mut self) {
         self.branch.rest();
@@ -115,7 +131,11 @@ impl Fetch {
         self.company.follows &= !have.is_empty();
         let blobs = self.company.blobs(Instant::now());
         let indexed = self.branch.history(want, have, blobs).await?;
-        let bytes = self.take(&indexed)?;
+        self.came(indexed, blobs)
+    }
+
+    fn came(&mut self, history: Indexed, blobs: Blobs) -> Result<u64, Refusal> {
+        let bytes = self.take(history)?;
         self.company.follows = true;
         if blobs != Blobs::Without {
             self.company.came += bytes;
@@ -128,23 +148,40 @@ impl Fetch {
         let mut bytes = 0;
         while !want.is_empty() {
             let (indexed, left) = self.branch.blobs(want).await?;
-            bytes += self.take(&indexed)?;
+            bytes += self.take(indexed)?;
             want = left;
         }
         Ok(bytes)
     }
 
-    fn take(&self, indexed: &Indexed) -> Result<u64, Refusal> {
+    /// Makes the objects part of the mirror. They are written to the disk beside whoever reads them: [`Fetch::settle`] waits for it.
+    fn take(&mut self, indexed: Indexed) -> Result<u64, Refusal> {
         let bytes = indexed.bytes;
-        index::adopt(indexed.folder(), &self.mirror).map_err(|error| {
-            Refusal::new(
-                &PACK,
-                format!("the objects could not be taken over: {error}"),
-            )
-        })?;
+        let adopted =
+            index::take_over(indexed.folder(), &self.mirror).map_err(|error| lost(&error))?;
+        self.settling.spawn_blocking(move || {
+            let settled = adopted.settle();
+            // Until here a new agent would take them away again.
+            drop(indexed);
+            settled
+        });
         tracing::info!(bytes, "fetched");
         Ok(bytes)
     }
+
+    /// Waits until all that was taken over is on the disk: nothing may be founded on it before.
+    pub async fn settle(&mut self) -> Result<(), Refusal> {
+        while let Some(settled) = self.settling.join_next().await {
+            let settled = settled.map_err(|error| lost(&error))?;
+            settled.map_err(|error| lost(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn lost(error: &dyn std::fmt::Display) -> Refusal {
+    let reason = format!("the objects could not be taken over: {error}");
+    Refusal::new(&PACK, reason)
 }
 
 #[cfg(test)]

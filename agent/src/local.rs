@@ -79,7 +79,7 @@ impl Local {
     }
 
     /// Reads the whole folder, and shows what should run.
-    pub fn walk(&mut self, nudges: Nudges) -> Outcome {
+    pub fn walk(&mut self, nudges: &Nudges) -> Outcome {
         let picture = self.picture();
         self.out.picture.send_replace(Rc::new(picture));
         self.out.contact.send_modify(|contact| {

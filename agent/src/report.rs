@@ -299,7 +299,7 @@ impl Reporter {
         });
         let picture = self.inlets.picture.borrow().clone();
         if self.witnessed.hear(answer.witness, &picture) {
-            self.wake.promise("witness");
+            self.wake.promise("witness", None);
         }
         self.weigh();
         Ok(Duration::from_secs(

@@ -127,6 +127,12 @@ impl Walk {
         self.here = Rc::new(facts::look(&config, &mut self.probed).await);
         self.keep_probes();
         if other_remote {
+            // What is still on its way to the disk would go with the quarantine.
+            if let Some(fetch) = &mut self.fetch
+                && let Err(refusal) = fetch.settle().await
+            {
+                tracing::warn!(%refusal, "before a reload");
+            }
             self.fetch = Fetch::new(&config)?;
         }
         self.config = config;
@@ -140,7 +146,7 @@ impl Walk {
     }
 
     /// One walk, which begins with a look unless that was `seen` a moment ago.
-    pub async fn walk(&mut self, nudges: Nudges, seen: Option<Seen>) -> Outcome {
+    pub async fn walk(&mut self, nudges: &Nudges, seen: Option<Seen>) -> Outcome {
         let outcome = match self.look_and_follow(nudges, seen).await {
             Ok(moved) => {
                 if moved {
@@ -176,17 +182,20 @@ impl Walk {
 
     async fn look_and_follow(
         &mut self,
-        nudges: Nudges,
+        nudges: &Nudges,
         seen: Option<Seen>,
     ) -> Result<bool, Refusal> {
+        // A poll mostly finds nothing; who nudges knows of something.
+        let is_nudged = nudges.all != self.out.contact.borrow().served;
+        let pushed = self.pushed(nudges).filter(|_| is_nudged);
+        let have = self.have();
         let Some(fetch) = &mut self.fetch else {
             return Ok(false);
         };
-        // A poll mostly finds nothing; who nudges knows of something.
-        let served = self.out.contact.borrow().served;
-        let head = match seen.filter(|_| nudges.all == served) {
-            Some(seen) => seen?,
-            None => fetch.look(nudges.all != served).await?,
+        let head = match (seen.filter(|_| !is_nudged), pushed) {
+            (Some(seen), _) => seen?,
+            (None, Some(pushed)) => fetch.look_ahead(pushed, &have).await?,
+            (None, None) => fetch.look(is_nudged).await?,
         };
         self.out.contact.send_modify(|contact| {
             contact.head = Some(head);
@@ -226,19 +235,29 @@ impl Walk {
         self.fetch = Some(fetch);
     }
 
+    /// What is said to be new of our branch, and is worth fetching ahead.
+    fn pushed(&self, nudges: &Nudges) -> Option<Oid> {
+        let repository = self.config.settings.repository.as_ref()?;
+        let pushed = nudges.pushed.as_ref()?;
+        let is_ours = *pushed.branch == *repository.branch && self.trusted.is_some();
+        (is_ours && !self.objects.has(pushed.head)).then_some(pushed.head)
+    }
+
+    /// The heads that the mirror has.
+    fn have(&self) -> Vec<Oid> {
+        let trusted = self.trusted.iter().map(|trusted| trusted.head);
+        let known = trusted.chain(self.judged);
+        known.filter(|id| self.objects.has(*id)).collect()
+    }
+
     async fn fetch_history(&mut self, head: Oid) -> Result<(), Refusal> {
         if self.objects.has(head) {
             return Ok(());
         }
+        let have = self.have();
         let Some(fetch) = &mut self.fetch else {
             return Ok(());
         };
-        let known = self
-            .trusted
-            .iter()
-            .map(|trusted| trusted.head)
-            .chain(self.judged);
-        let have: Vec<Oid> = known.filter(|id| self.objects.has(*id)).collect();
         fetch.history(head, &have).await?;
         if self.objects.has(head) {
             return Ok(());

@@ -71,7 +71,7 @@ enum Source {
 }
 
 impl Source {
-    async fn walk(&mut self, nudges: Nudges, seen: Option<Seen>) -> Outcome {
+    async fn walk(&mut self, nudges: &Nudges, seen: Option<Seen>) -> Outcome {
         match self {
             Self::Trunk(walk) => walk.walk(nudges, seen).await,
             Self::Folder(local) => local.walk(nudges),
@@ -132,9 +132,9 @@ impl Walker {
         };
         let mut seen = None;
         loop {
-            let nudged = *nudges.borrow_and_update();
-            rest.heed(nudged);
-            let outcome = rest.source.walk(nudged, seen).await;
+            let nudged = nudges.borrow_and_update().clone();
+            rest.heed(&nudged);
+            let outcome = rest.source.walk(&nudged, seen).await;
             rest.looked(outcome);
             seen = loop {
                 let mut lookout = rest.source.send_out(&rest.rhythm);
@@ -246,6 +246,7 @@ impl Walker {
     /// Nothing has moved for a while: what nobody needs any more goes, and so do the pages that only the move needed.
     fn tidy(&mut self, rest: &mut Rest) {
         if let Source::Trunk(walk) = &mut rest.source {
+            walk.settle_trust();
             if let Some(needed) = self.needed.take() {
                 walk.tidy(needed);
             }
@@ -340,7 +341,7 @@ impl Walker {
 }
 
 impl Rest {
-    fn heed(&mut self, nudges: Nudges) {
+    fn heed(&mut self, nudges: &Nudges) {
         if nudges.promised != self.promised {
             self.promised = nudges.promised;
             self.rhythm.pace.promised(self.rhythm.now());

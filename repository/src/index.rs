@@ -98,27 +98,69 @@ pub fn index(
     })
 }
 
-/// Takes the packs in `quarantine` over into the mirror: the pack first, then its index, each whole or not at all, on the
-/// disk when this returns. Whatever else lies there is left alone. Returns how many packs there were.
+/// Packs that were taken over, and are to be written to the disk.
+#[derive(Debug)]
+#[must_use = "they may be lost with the power"]
+pub struct Adopted {
+    files: Vec<(PathBuf, File)>,
+    home: PathBuf,
+    packs: usize,
+}
+
+impl Adopted {
+    /// Waits until they are on the disk; their names in quarantine may go then.
+    pub fn settle(self) -> Result<(), ObjectError> {
+        let failed = |path: &Path, source| ObjectError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        for (path, file) in &self.files {
+            file.sync_all().map_err(|error| failed(path, error))?;
+        }
+        File::open(&self.home)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| failed(&self.home, error))
+    }
+}
+
+/// As [`take_over`], on the disk when this returns, and gone from quarantine. Returns how many packs there were.
 pub fn adopt(quarantine: &Path, mirror: &Path) -> Result<usize, ObjectError> {
+    let adopted = take_over(quarantine, mirror)?;
+    let (packs, files) = (adopted.packs, adopted.files.iter());
+    let names: Vec<PathBuf> = files
+        .filter_map(|(path, _)| Some(quarantine.join(path.file_name()?)))
+        .collect();
+    adopted.settle()?;
+    for path in names {
+        fs::remove_file(&path).map_err(|source| ObjectError::Io { path, source })?;
+    }
+    Ok(packs)
+}
+
+/// Makes the packs in `quarantine` part of the mirror: the pack first, then its index, each whole or not at all. Whatever else
+/// lies there is left alone. They keep their names in quarantine as well: what has one there when an agent begins may be half on the
+/// disk, and [`clear`] takes it away.
+pub fn take_over(quarantine: &Path, mirror: &Path) -> Result<Adopted, ObjectError> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
         move |source| ObjectError::Io { path, source }
     };
     let home = mirror.join("objects/pack");
-    let mut adopted = 0;
-    for name in packs(quarantine).map_err(failed(quarantine))? {
+    let names = packs(quarantine).map_err(failed(quarantine))?;
+    let mut files = Vec::new();
+    for name in &names {
         // The index makes a pack count: it comes last.
         for file in [format!("{name}.pack"), format!("{name}.idx")] {
             let (from, to) = (quarantine.join(&file), home.join(&file));
-            take(&from, &to).map_err(failed(&from))?;
+            let file = take(&from, &to).map_err(failed(&from))?;
+            files.push((to, file));
         }
-        adopted += 1;
     }
-    File::open(&home)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed(&home))?;
-    Ok(adopted)
+    Ok(Adopted {
+        files,
+        home,
+        packs: names.len(),
+    })
 }
 
 /// The `pack-<40 digits>` for which both files are there, in order.
@@ -142,8 +184,8 @@ pub(crate) fn packs(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Moves a file of our own; copies one of somebody else, who could still be writing to it.
-fn take(from: &Path, to: &Path) -> io::Result<()> {
+/// Links a file of our own; copies one of somebody else, who could still be writing to it.
+fn take(from: &Path, to: &Path) -> io::Result<File> {
     let file = open_plain(from)?;
     let found = file.metadata()?;
     // Who we are shows in the owner of a file that we make.
@@ -151,16 +193,16 @@ fn take(from: &Path, to: &Path) -> io::Result<()> {
     let result = (|| {
         let mut own = File::create(&temporary)?;
         if own.metadata()?.uid() == found.uid() && found.nlink() == 1 {
-            file.sync_all()?;
             file.set_permissions(fs::Permissions::from_mode(0o444))?;
             fs::remove_file(&temporary)?;
-            return fs::rename(from, to);
+            fs::hard_link(from, &temporary)?;
+            fs::rename(&temporary, to)?;
+            return Ok(file);
         }
         io::copy(&mut { file }, &mut own)?;
         own.set_permissions(fs::Permissions::from_mode(0o444))?;
-        own.sync_all()?;
         fs::rename(&temporary, to)?;
-        fs::remove_file(from)
+        Ok(own)
     })();
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
@@ -182,8 +224,9 @@ fn open_plain(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes what a killed indexer left in its folder.
-pub fn clear(quarantine: &Path) -> io::Result<()> {
+/// Removes what killed ones left in quarantine: half a pack of an indexer, and whole ones that an agent had taken over and not
+/// yet seen on the disk, which go from the mirror as well.
+pub fn clear(quarantine: &Path, mirror: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(quarantine) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -194,6 +237,15 @@ pub fn clear(quarantine: &Path) -> io::Result<()> {
     for entry in entries {
         let path: PathBuf = entry?.path();
         if path.is_dir() && !path.is_symlink() {
+            for name in packs(&path)? {
+                // Without its index a pack does not count; then its bytes may go.
+                for file in [format!("{name}.idx"), format!("{name}.pack")] {
+                    match fs::remove_file(mirror.join("objects/pack").join(file)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
             fs::remove_dir_all(&path)?;
         } else {
             fs::remove_file(&path)?;

@@ -219,7 +219,7 @@ fn nothing_but_packs_is_taken_out_of_the_quarantine() {
         listing(&place.mirror().join("objects/pack")),
         Vec::<String>::new()
     );
-    index::clear(&place.quarantine()).expect("cleared");
+    index::clear(&place.quarantine(), &place.mirror()).expect("cleared");
     assert_eq!(listing(&place.quarantine()), Vec::<String>::new());
 }
 
@@ -290,4 +290,30 @@ fn what_comes_while_packs_are_joined_stays_and_what_is_open_goes_on_reading() {
     assert_eq!(listing(&place.mirror().join("objects/pack")).len(), 4);
     let open = open.reopen().expect("opened again");
     assert!(heads.iter().all(|head| open.commit(*head).is_ok()));
+}
+
+#[test]
+fn what_an_agent_took_over_and_did_not_see_on_the_disk_goes_with_it() {
+    let world = World::new();
+    let place = Place::new();
+    let bytes = pack(&world, "HEAD\n");
+    for is_settled in [false, true] {
+        let folder = place.quarantine().join("pack-one");
+        fs::create_dir(&folder).expect("folder");
+        index::index(Cursor::new(&bytes), &folder, Limits::default()).expect("indexed");
+        let adopted = index::take_over(&folder, &place.mirror()).expect("taken over");
+        let mirror = Objects::open(&place.mirror(), false).expect("mirror");
+        assert!(
+            mirror.commit(world.head()).is_ok(),
+            "it can be read at once"
+        );
+        if is_settled {
+            adopted.settle().expect("settled");
+            fs::remove_dir_all(&folder).expect("removed");
+        }
+        index::clear(&place.quarantine(), &place.mirror()).expect("cleared");
+        assert_eq!(listing(&place.quarantine()), Vec::<String>::new());
+        let left = listing(&place.mirror().join("objects/pack"));
+        assert_eq!(left.len(), if is_settled { 2 } else { 0 }, "{left:?}");
+    }
 }

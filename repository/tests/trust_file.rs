@@ -9,7 +9,7 @@ use swarm_manifests::{
     settings::Trust,
 };
 use swarm_repository::{
-    trust_file::{Loaded, load, save},
+    trust_file::{Loaded, load, note, save, settle},
     trusted::{Brought, BroughtBundle, BroughtFile, Seal, Trusted},
 };
 use world::listing;
@@ -225,5 +225,63 @@ fn the_ledger_does_not_grow_for_ever() {
         .lines()
         .count();
     assert!(lines <= 1200, "{lines} lines for 50 manifests");
+    assert_eq!(kept(folder.path()), Some(at));
+}
+
+/// Saved once, then noted, so many steps.
+fn noted(count: usize) -> (tempfile::TempDir, Trusted) {
+    let (folder, mut at) = saved(1);
+    for _ in 0..count {
+        let after = next(&at);
+        note(folder.path(), Some(&at), &after).expect("noted");
+        at = after;
+    }
+    (folder, at)
+}
+
+#[test]
+fn a_noted_step_counts_before_trust_json_says_so_and_afterwards() {
+    let (folder, at) = noted(30);
+    let text = || fs::read(folder.path().join("trust.json")).expect("trust.json");
+    let before = text();
+    assert_eq!(kept(folder.path()), Some(at.clone()));
+    settle(folder.path()).expect("settled");
+    assert_ne!(text(), before, "it follows");
+    assert_eq!(kept(folder.path()), Some(at.clone()));
+    let settled = text();
+    settle(folder.path()).expect("settled");
+    assert_eq!(text(), settled);
+    let after = next(&at);
+    note(folder.path(), Some(&at), &after).expect("noted");
+    save(folder.path(), Some(&after), &next(&after)).expect("saved");
+    assert_eq!(kept(folder.path()), Some(next(&after)));
+}
+
+#[test]
+fn power_lost_in_the_middle_of_a_note_leaves_the_step_before() {
+    let (folder, at) = noted(3);
+    let ledger = folder.path().join("ledger-0");
+    let whole = fs::read(&ledger).expect("ledger");
+    note(folder.path(), Some(&at), &next(&at)).expect("noted");
+    let longer = fs::read(&ledger).expect("ledger");
+    assert_eq!(kept(folder.path()), Some(next(&at)));
+    for cut in whole.len()..longer.len() {
+        fs::write(&ledger, &longer[..cut]).expect("written");
+        assert_eq!(kept(folder.path()), Some(at.clone()), "cut at {cut}");
+        let mut zeros = longer.clone();
+        zeros[cut..].fill(0);
+        fs::write(&ledger, &zeros).expect("written");
+        assert_eq!(kept(folder.path()), Some(at.clone()), "zeros from {cut}");
+    }
+    // It goes on from there.
+    note(folder.path(), Some(&at), &next(&at)).expect("noted");
+    assert_eq!(kept(folder.path()), Some(next(&at)));
+}
+
+#[test]
+fn a_note_does_not_move_back_either() {
+    let (folder, at) = noted(5);
+    let (_, earlier) = noted(2);
+    assert!(note(folder.path(), Some(&at), &earlier).is_err());
     assert_eq!(kept(folder.path()), Some(at));
 }

@@ -232,3 +232,101 @@ fn a_hook_on_the_map_reaches_the_box() -> Result<()> {
     here.until_runs("ticker", "1.0.0")?;
     Ok(())
 }
+
+/// What a forge says of a push.
+fn said(head: &str) -> String {
+    format!("{{\"ref\":\"refs/heads/main\",\"after\":\"{head}\"}}")
+}
+
+#[test]
+fn what_a_webhook_says_was_pushed_counts_only_where_the_branch_is() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let server = GitOverHttp::start(&world)?;
+    let (here, port) = hooked(&world, &deploy, &server)?;
+    here.agent(&["sync"])?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &daemon("all = true"))?;
+    let good = deploy.head()?;
+    deploy.push()?;
+    // Signed and ahead of the branch, but not on it.
+    deploy.manifest("other", &daemon("all = true").replace("1.0.0", "9.0.0"))?;
+    let aside = deploy.head()?;
+    deploy.git(&[
+        "push",
+        "-q",
+        "--no-verify",
+        "origin",
+        "HEAD:refs/heads/aside",
+    ])?;
+    for lie in [&aside, &"1".repeat(40)] {
+        webhook::post(port, SECRET, &said(lie))?;
+    }
+    here.until_runs("ticker", "1.0.0")?;
+    here.agent(&["sync"])?;
+    let status = here.agent(&["status", "--json"])?;
+    assert!(
+        status.contains(&good) && !status.contains(&aside),
+        "{status}"
+    );
+    // And where the branch is there, it counts.
+    deploy.push()?;
+    webhook::post(port, SECRET, &said(&aside))?;
+    here.until_row("other", "known", |_| true)?;
+    Ok(())
+}
+
+#[test]
+fn another_poll_counts_without_a_restart() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let server = GitOverHttp::start(&world)?;
+    let url = server.url("deploy.git");
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &url, HOUR, "")?;
+    here.run()?;
+    here.agent(&["sync"])?;
+    let agent = process::child_in_role(here.supervisor().pid(), "agent");
+    let file = here.path("agent.toml");
+    let text = fs::read_to_string(&file)?.replace(HOUR, "poll = \"100ms\"\n");
+    fs::write(&file, text)?;
+    // Once it looks again and again it has read that.
+    let looks = server.requests().len() + 10;
+    until("many looks", || {
+        (server.requests().len() > looks).then_some(())
+    })?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.push()?;
+    here.until_runs("ticker", "1.0.0")?;
+    assert_eq!(
+        process::child_in_role(here.supervisor().pid(), "agent"),
+        agent,
+        "the agent was started again"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_repository_folder_that_is_replaced_is_noticed_by_the_poll() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let remote = deploy.remote();
+    let url = remote.display().to_string();
+    let here = SwarmBox::start(&world, "box-1", &deploy, &url)?;
+    here.agent(&["sync"])?;
+    // Another folder, in its place within a moment: nobody watches that one.
+    let new = remote.with_extension("new");
+    process::run(
+        world
+            .command("git")
+            .args(["clone", "-q", "--bare"])
+            .args([&remote, &new]),
+    )?;
+    fs::rename(&remote, remote.with_extension("old"))?;
+    fs::rename(&new, &remote)?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.push()?;
+    here.until_runs("ticker", "1.0.0")?;
+    Ok(())
+}

@@ -6,10 +6,13 @@
 
 use crate::{
     indexer::{Indexed, Indexer},
-    remote::{Blobs, Bounds, MOST_WANTS, Options},
+    remote::{Blobs, Bounds, MOST_WANTS, Options, Remote},
     remotes::Remotes,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use swarm_manifests::{id::Oid, problem::Refusal, rules::trunk::NO_BRANCH};
 
 /// What one fetch may cost.
@@ -18,6 +21,8 @@ const BOUNDS: Bounds = Bounds {
     time: Duration::from_secs(3600),
     idle: Duration::from_secs(30),
 };
+/// So much of a pack may be between the connection and the indexer.
+const PIPE: usize = 64 << 10;
 /// After so many turns of the runtime a request that was made is on its way.
 const TURNS: usize = 4;
 
@@ -28,6 +33,8 @@ pub struct Fetch {
     quarantine: PathBuf,
     /// One that waits for the next pack.
     ready: Option<Indexer>,
+    /// A second connection, once one was of use.
+    beside: Option<Remote>,
 }
 
 impl Fetch {
@@ -43,6 +50,7 @@ impl Fetch {
             branch: branch.to_owned(),
             quarantine,
             ready: None,
+            beside: None,
         })
     }
 
@@ -67,7 +75,47 @@ impl Fetch {
         };
         let (head, ready) = tokio::join!(self.remotes.look(&self.branch), prepare);
         self.ready = ready;
-        head?.ok_or_else(|| {
+        self.branch_at(head?)
+    }
+
+    /// Where the branch is, and the history up to `guess`, fetched meanwhile on a second connection. What was fetched counts only
+    /// where the branch is there.
+    pub async fn look_ahead(
+        &mut self,
+        guess: Oid,
+        have: &[Oid],
+        blobs: Blobs,
+    ) -> Result<(Oid, Option<Indexed>), Refusal> {
+        let kept = self.beside.take();
+        let current = self.remotes.current();
+        let beside = kept.filter(|kept| kept.shown_url() == current.shown_url());
+        let Some(mut beside) = beside.or_else(|| current.beside()) else {
+            return Ok((self.look(true).await?, None));
+        };
+        let (head, indexed) = {
+            // Rarely needed, and large: not in whoever waits for it.
+            let mut work = Box::pin(ahead(&mut beside, guess, have, blobs, &self.quarantine));
+            let mut look = Box::pin(self.remotes.look(&self.branch));
+            let (head, done) = tokio::select! {
+                biased;
+                head = &mut look => (head, None),
+                done = &mut work => (look.await, Some(done)),
+            };
+            match (&head, done) {
+                (Ok(Some(head_now)), None) if *head_now == guess => (head, work.await.ok()),
+                // Who guessed wrong is not waited for.
+                (_, done) => (head, done.and_then(Result::ok)),
+            }
+        };
+        if indexed.is_some() {
+            self.beside = Some(beside);
+        }
+        let head = self.branch_at(head?)?;
+        Ok((head, indexed.filter(|_| head == guess)))
+    }
+
+    fn branch_at(&self, head: Option<Oid>) -> Result<Oid, Refusal> {
+        head.ok_or_else(|| {
             Refusal::new(
                 &NO_BRANCH,
                 format!("{} has no branch {:?}", self.shown_url(), self.branch),
@@ -109,4 +157,33 @@ impl Fetch {
             None => Indexer::start(&self.quarantine),
         }
     }
+}
+
+/// The history up to `guess`, over a connection of its own.
+async fn ahead(
+    beside: &mut Remote,
+    guess: Oid,
+    have: &[Oid],
+    blobs: Blobs,
+    quarantine: &Path,
+) -> Result<Indexed, Refusal> {
+    let (mut pipe, mut end) = tokio::io::duplex(PIPE);
+    let sending = async {
+        let sent = beside.fetch(guess, have, blobs, &mut pipe, &BOUNDS).await;
+        drop(pipe);
+        sent
+    };
+    let taking = async {
+        // Both requests go out before the indexer is started.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        let mut indexer = Indexer::start(quarantine)?;
+        // An indexer that does not take all of it says why at its end.
+        let _ = tokio::io::copy(&mut end, &mut indexer.input).await;
+        drop(end);
+        Ok::<_, Refusal>(indexer)
+    };
+    let (sent, indexer) = tokio::join!(sending, taking);
+    indexer?.end(sent).await
 }

@@ -127,6 +127,11 @@ impl Client {
         &self.url
     }
 
+    /// What is sent with each request.
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
     /// Sent with each request from now on.
     pub fn authorize(&mut self, value: Option<HeaderValue>) {
         self.authorization = value;

@@ -152,6 +152,19 @@ impl Remote {
         done
     }
 
+    /// A second connection to the same server, for a fetch while a look is under way; none: this way has no use for one.
+    pub fn beside(&self) -> Option<Self> {
+        let Conversation::Http(smart) = &self.server else {
+            return None;
+        };
+        Some(Self {
+            shown: self.shown.clone(),
+            server: Conversation::Http(Box::new(smart.beside())),
+            look: self.look.clone(),
+            seen: None,
+        })
+    }
+
     /// Nothing more is to be fetched for now: a process that was kept for it ends.
     pub async fn rest(&mut self) {
         if let Some(running) = self.server.part() {

@@ -43,6 +43,18 @@ impl Smart {
         }
     }
 
+    /// Another way to the same server, which knows what this one does and shares no connection with it.
+    pub fn beside(&self) -> Self {
+        let mut client = Client::of(self.client.url().clone(), self.options.ca.as_deref());
+        client.authorize(self.client.authorization().cloned());
+        Self {
+            configured: self.configured.clone(),
+            options: self.options.clone(),
+            client,
+            known: self.known,
+        }
+    }
+
     /// After a failure nothing is taken for granted: neither what the server can nor a redirect, nor a password.
     pub fn forget(&mut self) {
         *self = Self::new(self.configured.clone(), &self.options);

@@ -72,7 +72,7 @@ async fn hold(map: &Map, name: &str, session: &str, wake: &Wake) -> anyhow::Resu
             bail!("the map sends too much at once");
         }
         if part.windows(4).any(|word| word == b"look") {
-            wake.promise("map");
+            wake.promise("map", None);
         }
     }
     Ok(())

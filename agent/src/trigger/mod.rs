@@ -1,11 +1,14 @@
 //! What makes the agent look: timer, webhook, the map's nudge, a file that changed, `sync`. All of it becomes one [`Wake`].
 //!
-//! A wake carries nothing. A forged, repeated or lost one costs a look, and decides nothing.
+//! A forged, repeated or lost wake costs a look, and decides nothing. What one says was pushed is fetched ahead while the branch
+//! is looked at, and counts where the branch is there.
 
 pub mod files;
 pub mod hooks;
+pub mod pushed;
 pub mod webhook;
 
+use pushed::Pushed;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -13,12 +16,14 @@ use tokio::sync::watch;
 pub const SETTLE: Duration = Duration::from_millis(100);
 
 /// How often somebody asked us to look; a level, so that none is lost while we are busy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nudges {
     /// All of them.
     pub all: u64,
     /// Those by somebody who says that there is something new: it may take a moment until it can be seen.
     pub promised: u64,
+    /// What the last of these said was pushed.
+    pub pushed: Option<Pushed>,
 }
 
 /// The one thing that every trigger holds.
@@ -40,11 +45,12 @@ impl Wake {
     }
 
     /// Look, and look again for a while if nothing is new yet.
-    pub fn promise(&self, by: &'static str) {
-        tracing::debug!(by, "woken: something is new");
+    pub fn promise(&self, by: &'static str, pushed: Option<Pushed>) {
+        tracing::debug!(by, ?pushed, "woken: something is new");
         self.0.send_modify(|nudges| {
             nudges.all += 1;
             nudges.promised += 1;
+            nudges.pushed = pushed;
         });
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Touches the socket of `[webhook] listen`. Bounded in connections, bytes and time; a forged delivery costs its own reading.
 
-use super::Wake;
+use super::{
+    Wake,
+    pushed::{self, Pushed},
+};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -111,8 +114,8 @@ async fn answer(
     wake: &Wake,
 ) -> Response<Full<Bytes>> {
     match take(request, secrets).await {
-        Ok(provider) => {
-            wake.promise("webhook");
+        Ok((provider, pushed)) => {
+            wake.promise("webhook", pushed);
             tracing::info!(?provider, "a webhook");
             say(StatusCode::OK, "looking\n")
         }
@@ -133,7 +136,7 @@ async fn answer(
 async fn take(
     request: Request<Incoming>,
     secrets: &[String],
-) -> Result<Provider, (StatusCode, &'static str)> {
+) -> Result<(Provider, Option<Pushed>), (StatusCode, &'static str)> {
     let provider = request
         .uri()
         .path()
@@ -175,7 +178,7 @@ async fn take(
         .as_secs();
     let look_up = |name: &'static str| head.headers.get(name).and_then(|value| value.to_str().ok());
     match hook::verify(provider, look_up, &body, secrets, now) {
-        Ok(()) => Ok(provider),
+        Ok(()) => Ok((provider, pushed::read(&body))),
         Err(HookError::NoSecret) => Err((StatusCode::NOT_FOUND, "nothing here\n")),
         Err(HookError::Missing(_)) => Err((StatusCode::UNAUTHORIZED, "not signed [S-HOOK-01]\n")),
         Err(_) => Err((

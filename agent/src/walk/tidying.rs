@@ -8,6 +8,7 @@ use swarm_manifests::id::Digest;
 use swarm_repository::{
     compact::{self, Joined},
     objects::ObjectError,
+    trust_file,
 };
 use tokio::task::JoinHandle;
 
@@ -25,6 +26,13 @@ impl Walk {
                 gone,
                 "bundles that nobody needs were removed from the store"
             );
+        }
+    }
+
+    /// Writes down in one place where the trust stands.
+    pub fn settle_trust(&self) {
+        if let Err(error) = trust_file::settle(&self.config.own()) {
+            tracing::warn!(%error, "trust.json stays behind its ledger");
         }
     }
 

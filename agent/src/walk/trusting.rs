@@ -40,6 +40,9 @@ impl Walk {
             if before.is_none_or(|before| {
                 before.head != to.head || before.introduction != to.introduction
             }) {
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.settle().await?;
+                }
                 self.save(&to)?;
             }
             self.trusted = Some(to);
@@ -82,7 +85,7 @@ impl Walk {
 
     pub(super) fn save(&mut self, to: &Trusted) -> Result<(), Refusal> {
         let own = self.config.own();
-        trust_file::save(&own, self.trusted.as_ref(), to).map_err(|error| {
+        trust_file::note(&own, self.trusted.as_ref(), to).map_err(|error| {
             Refusal::new(
                 &swarm_manifests::rules::run::DISK,
                 format!(

@@ -395,7 +395,8 @@ impl Mirror {
 /// The branch at its remote, with an empty quarantine.
 fn fetch(settings: &Settings) -> Result<Fetch> {
     let quarantine = settings.folder.join("quarantine");
-    index::clear(&quarantine).with_context(|| format!("cannot clear {}", quarantine.display()))?;
+    index::clear(&quarantine, &settings.folder.join("mirror"))
+        .with_context(|| format!("cannot clear {}", quarantine.display()))?;
     let options = Options {
         run_dir: Some(settings.folder.clone()),
         ..settings.options.clone()

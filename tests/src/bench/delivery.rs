@@ -107,7 +107,9 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
         let ours = || -> Result<(f64, f64)> {
             let before = used()?;
             let moved = monotonic()?;
-            webhook::post(port, SECRET, "{\"ref\":\"refs/heads/main\"}")?;
+            // What forges say of a push.
+            let body = format!("{{\"ref\":\"refs/heads/main\",\"after\":\"{commit}\"}}");
+            webhook::post(port, SECRET, &body)?;
             let stamp = program::stamp(&stamps, round).with_context(|| here.log())?;
             Ok((milliseconds(stamp - moved), used()? - before))
         };
