@@ -49,10 +49,10 @@ fn a_box_receives_and_stores_the_one_bundle_that_it_runs_of_five_hundred() -> Re
     ensure!(whole > 1_000_000_000, "the repository has {whole} bytes");
 
     let http = GitOverHttp::start(&world)?;
-    let before = http.bytes_sent();
+    let before = http.bytes_sent()?;
     let here = SwarmBox::start(&world, "box-1", &deploy, &http.url("deploy.git"))?;
     here.until_runs("ours", "1.0.0")?;
-    check("http", &here, http.bytes_sent() - before)?;
+    check("http", &here, http.bytes_sent()? - before)?;
 
     let ssh = GitOverSsh::start_counting(&world)?;
     let repository = format!("poll = \"1s\"\n{}", ssh.settings());
