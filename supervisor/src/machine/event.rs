@@ -70,6 +70,8 @@ pub enum Change {
     StartFailed(Trouble, bool),
     /// The main process ended. It may be that others of its tree did not.
     Exited(LastExit),
+    /// The same, and it was the kernel that killed it because its tree was over the memory limit.
+    Starved(LastExit),
     /// No process of its tree is left.
     TreeGone,
     /// The probe, its notification or its output says that it is ready.

@@ -26,7 +26,11 @@ impl Turn {
         match change {
             Change::Started(process) => self.started(at, process),
             Change::StartFailed(trouble, passing) => self.start_failed(at, trouble, passing),
-            Change::Exited(exit) => self.exited(at, &exit),
+            Change::Exited(exit) => self.exited(at, &exit, None),
+            Change::Starved(exit) => {
+                let why = self.starved_in_words();
+                self.exited(at, &exit, Some(why));
+            }
             Change::TreeGone => self.tree_gone(at),
             Change::Ready => self.ready(at),
             Change::Probed(result) => self.probed(at, result),
@@ -155,16 +159,23 @@ impl Turn {
         self.enter(at, Phase::Backoff { until: boot + wait });
     }
 
-    fn exited(&mut self, at: usize, exit: &LastExit) {
+    /// `killed by the kernel: over its memory limit of 24M`
+    fn starved_in_words(&self) -> String {
+        let limit = self.spec().and_then(|spec| spec.limits.memory);
+        let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+        format!("killed by the kernel: over its memory limit{limit}")
+    }
+
+    fn exited(&mut self, at: usize, exit: &LastExit, why: Option<String>) {
         self.state.instances[at].last_exit = Some(exit.clone());
         match self.state.instances[at].phase.clone() {
             Phase::Alive(alive) => {
-                self.journal_exit(at, exit, None);
+                self.journal_exit(at, exit, why.clone());
                 self.count_run(at, alive.started);
                 let Some(then) = self.spec().map(|spec| after_exit(spec.mode, exit)) else {
                     return;
                 };
-                self.state.instances[at].reason = Some(in_words(exit));
+                self.state.instances[at].reason = Some(why.unwrap_or_else(|| in_words(exit)));
                 self.clear(at, then);
             }
             Phase::Stopping {

@@ -211,8 +211,13 @@ impl World {
         };
         if tree.main.take().is_some() {
             tree.exit = Some(exit.clone());
+            let change = if self.dice.one_in(8) {
+                Change::Starved(exit)
+            } else {
+                Change::Exited(exit)
+            };
             self.answers
-                .push(Event::Instance(instance, tree.run, Change::Exited(exit)));
+                .push(Event::Instance(instance, tree.run, change));
         }
     }
 

@@ -105,6 +105,10 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
             Step::JoinCgroup,
         )?;
     }
+    // Before the mounts: they make /proc read-only.
+    if prepared.reset_oom_score {
+        reset_oom_score();
+    }
     if let Some((pidfd, namespaces)) = prepared.join {
         check(
             // SAFETY: setns(2) takes two integers.
@@ -131,6 +135,19 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
     execute(prepared)
 }
 
+/// A process that is more likely to be killed than we are: where that cannot be said, it is no hole.
+fn reset_oom_score() {
+    // SAFETY: opens a static name, writes a static byte, and closes what was opened.
+    unsafe {
+        let file = libc::open(
+            c"/proc/self/oom_score_adj".as_ptr(),
+            libc::O_WRONLY | libc::O_CLOEXEC,
+        );
+        libc::write(file, c"0".as_ptr().cast(), 1);
+        libc::close(file);
+    }
+}
+
 fn resources(prepared: &Prepared) -> Done {
     for (which, &(resource, value)) in prepared.rlimits.iter().enumerate() {
         let limit = libc::rlimit {
@@ -140,17 +157,6 @@ fn resources(prepared: &Prepared) -> Done {
         // SAFETY: setrlimit(2) reads one rlimit.
         let done = unsafe { libc::setrlimit(resource, &raw const limit) };
         check(done.into(), Step::Limit).map_err(|failure| Failure { which, ..failure })?;
-    }
-    if prepared.reset_oom_score {
-        // A process that is more likely to be killed than we are: where that cannot be said, it is no hole.
-        // SAFETY: opens a static name and writes a static byte.
-        unsafe {
-            let file = libc::open(
-                c"/proc/self/oom_score_adj".as_ptr(),
-                libc::O_WRONLY | libc::O_CLOEXEC,
-            );
-            libc::write(file, c"0".as_ptr().cast(), 1);
-        }
     }
     // SAFETY: umask(2) cannot fail.
     unsafe { libc::umask(0o022) };

@@ -10,7 +10,7 @@ use crate::{
 };
 use nix::sys::epoll::EpollFlags;
 use std::str::FromStr as _;
-use swarm_manifests::{manifest::Mode, name::Name, rules};
+use swarm_manifests::{manifest::Mode, name::Name, rules, status::LastExit};
 
 impl Supervisor {
     /// In their order; the state is saved first where that matters.
@@ -104,6 +104,7 @@ impl Supervisor {
                     )
                     .ok();
             }
+            room.oom_kills = tree.oom_kills().unwrap_or(0);
             room.tree = Some(tree);
         }
         room.tree
@@ -232,8 +233,23 @@ impl Supervisor {
         // Its tree may have become empty before this was heard.
         self.stirred.insert((name.clone(), instance));
         if let Some(run) = self.run_of(name, instance) {
-            self.tell(name, instance, run, Change::Exited(exit));
+            let change = if self.was_starved(name, instance, &exit) {
+                Change::Starved(exit)
+            } else {
+                Change::Exited(exit)
+            };
+            self.tell(name, instance, run, change);
         }
+    }
+
+    /// Whether it was the kernel that killed it for want of memory: somebody of its tree was, since it was last asked.
+    fn was_starved(&mut self, name: &Name, instance: u16, exit: &LastExit) -> bool {
+        let Some(room) = self.room(name, instance) else {
+            return false;
+        };
+        let now = room.tree.as_ref().and_then(Tree::oom_kills).unwrap_or(0);
+        let before = std::mem::replace(&mut room.oom_kills, now);
+        now > before && matches!(exit, LastExit::Signal { signal } if signal == "SIGKILL")
     }
 
     /// A workflow is removed: everything of it but its state folder and its log goes.

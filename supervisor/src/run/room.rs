@@ -29,6 +29,8 @@ pub(super) struct Room {
     pub process: Option<Held>,
     pub tree: Option<Tree>,
     pub tree_token: Option<Token>,
+    /// How many of its tree the kernel had killed for want of memory when it was last asked.
+    pub oom_kills: u64,
     pub output: Option<Output>,
     /// What `[ready] log-regex` says, compiled once.
     pub pattern: Option<(String, Arc<LinePattern>)>,
