@@ -65,6 +65,20 @@ impl Base {
     }
 }
 
+/// Undoes [`Base::mount`], if it was done.
+pub(super) fn unmount(folder: &Path) -> Result<()> {
+    let root = folder.join("root");
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let wanted = root.display().to_string();
+    if mounts
+        .lines()
+        .any(|line| line.split(' ').nth(1) == Some(&wanted))
+    {
+        run(Command::new("umount").arg(&root))?;
+    }
+    Ok(())
+}
+
 /// Held until it is dropped.
 pub(super) fn lock(path: &Path) -> Result<Flock<File>> {
     Flock::lock(File::create(path)?, FlockArg::LockExclusive)

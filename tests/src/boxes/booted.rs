@@ -1,8 +1,8 @@
 //! One box: a systemd-nspawn container with systemd as PID 1, in a network namespace and cgroups of its own.
 
-use super::{Base, Names, groups::Groups, switch};
+use super::{Base, Names, base, groups::Groups, sweep, switch};
 use crate::process::{is_alive, output, run, signal, until};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
@@ -91,7 +91,7 @@ impl Booted {
             .stderr(log)
             .process_group(0)
             .spawn()?;
-        fs::write(self.folder.join("pid"), child.id().to_string())?;
+        fs::write(self.folder.join("pid"), sweep::named(child.id())?)?;
         // Reaped when it ends, so that it is seen to have ended.
         std::thread::spawn(move || {
             let mut child = child;
@@ -105,15 +105,19 @@ impl Booted {
         fs::read_to_string(self.folder.join("console")).unwrap_or_default()
     }
 
+    /// The shell that boots it, while it lives.
     fn keeper(&self) -> Option<u32> {
-        let text = fs::read_to_string(self.folder.join("pid")).ok()?;
-        text.trim().parse().ok()
+        sweep::living(&fs::read_to_string(self.folder.join("pid")).ok()?)
     }
 
     /// The host's number of its PID 1, once there is one.
     pub fn init(&self) -> Option<u32> {
         let nspawn = only_child(self.keeper()?)?;
-        only_child(nspawn)
+        // What nspawn forks is no box before it has become its init: until then it sees this very machine.
+        only_child(nspawn).filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.trim() == "systemd")
+        })
     }
 
     /// Waits until systemd has started everything, and sshd answers at the switch.
@@ -159,24 +163,18 @@ impl Booted {
 
     /// `kill -9` of PID 1: the power is cut as far as processes are concerned; or asks it to shut down first.
     pub fn power_off(&self, politely: bool) -> Result<()> {
-        let Some(keeper) = self.keeper() else {
-            return Ok(());
-        };
-        if let Some(init) = self.init().filter(|_| is_alive(keeper)) {
-            if politely {
-                // SIGRTMIN+4 is systemd's "power off".
-                signal(init, "RTMIN+4");
-                let _ = until(&format!("{} shutting down", self.name), || {
-                    (!is_alive(keeper)).then_some(())
-                });
-            }
-            signal(keeper, "KILL");
-            signal(init, "KILL");
+        if politely && let (Some(keeper), Some(init)) = (self.keeper(), self.init()) {
+            // SIGRTMIN+4 is systemd's "power off".
+            signal(init, "RTMIN+4");
+            let _ = until(&format!("{} shutting down", self.name), || {
+                (!is_alive(keeper)).then_some(())
+            });
         }
+        // The keeper is in them, too: nothing is booted again.
         let groups = self.groups()?;
         until(&format!("{} being off", self.name), || {
             groups.kill();
-            (groups.are_empty() && !is_alive(keeper)).then_some(())
+            (groups.are_empty() && self.keeper().is_none()).then_some(())
         })?;
         groups.remove();
         Ok(())
@@ -185,11 +183,7 @@ impl Booted {
     /// Ends it if it runs, and removes its disk.
     pub fn remove(&self) -> Result<()> {
         self.power_off(false)?;
-        let root = self.folder.join("root");
-        if is_mounted(&root)? {
-            run(Command::new("umount").arg(&root))?;
-        }
-        ensure!(!is_mounted(&root)?, "{} is still mounted", root.display());
+        base::unmount(&self.folder)?;
         fs::remove_dir_all(&self.folder)?;
         Ok(())
     }
@@ -225,12 +219,4 @@ fn enter(init: u32, script: &str) -> Command {
 fn only_child(pid: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()
-}
-
-fn is_mounted(path: &Path) -> Result<bool> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let wanted = path.display().to_string();
-    Ok(mounts
-        .lines()
-        .any(|line| line.split(' ').nth(1) == Some(&wanted)))
 }

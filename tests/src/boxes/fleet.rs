@@ -1,6 +1,6 @@
 //! A fleet: some boxes on one switch, with a key that opens them and the host keys that they show.
 
-use super::{Base, Booted, FLEETS, Names, means, sweep, switch};
+use super::{Base, Booted, FLEETS, Names, base, means, sweep, switch};
 use crate::process::run;
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -74,7 +74,10 @@ impl Fleet {
             ends: true,
         };
         if ends {
-            fs::write(names.folder().join("owner"), sweep::me()?)?;
+            fs::write(
+                names.folder().join("owner"),
+                sweep::named(std::process::id())?,
+            )?;
         }
         let key = names.folder().join("key");
         run(Command::new("ssh-keygen")
@@ -191,6 +194,8 @@ pub(super) fn remove(names: &Names) -> Result<()> {
     }
     switch::remove(names);
     let folder = names.folder();
+    // A machine's disk that was being made.
+    base::unmount(&folder)?;
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }

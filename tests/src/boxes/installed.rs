@@ -59,6 +59,11 @@ pub fn install_below(root: &Path, world: &World, deploy: &Deploy<'_>, tail: &str
         "usr/lib/sysusers.d/swarm.conf",
         0o644,
     )?;
+    configure_below(root, world, deploy, tail)
+}
+
+/// Puts agent.toml and the deploy repository below this root.
+pub fn configure_below(root: &Path, world: &World, deploy: &Deploy<'_>, tail: &str) -> Result<()> {
     fs::create_dir_all(root.join("etc/swarm"))?;
     fs::write(
         root.join("etc/swarm/agent.toml"),

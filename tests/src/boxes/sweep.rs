@@ -1,16 +1,20 @@
 //! What killed runs left is removed, by its own names: fleets whose owner lives no more.
 
-use super::{FLEETS, Names, fleet};
+use super::{FLEETS, Names, base, fleet};
+use crate::process::is_alive;
 use anyhow::{Context, Result};
-use std::fs;
+use std::{fs, path::Path};
 
 /// Removes the fleets of tests whose process is gone. A person's fleet has no owner and is left alone.
 pub(super) fn sweep() -> Result<()> {
+    fs::create_dir_all(FLEETS)?;
+    // Two that begin together do not remove the same one.
+    let _lock = base::lock(&Path::new(FLEETS).join("sweep.lock"))?;
     for entry in fs::read_dir(FLEETS).into_iter().flatten().flatten() {
         let Ok(owner) = fs::read_to_string(entry.path().join("owner")) else {
             continue;
         };
-        if !lives(&owner) {
+        if living(&owner).is_none() {
             let name = entry.file_name().to_string_lossy().into_owned();
             eprintln!("boxes: removing what a killed run left ({name})");
             fleet::remove(&Names::of(&name))?;
@@ -19,20 +23,16 @@ pub(super) fn sweep() -> Result<()> {
     Ok(())
 }
 
-/// This process, as no later one is called: its id and when it was started.
-pub(super) fn me() -> Result<String> {
-    let pid = std::process::id();
+/// A process, as no later one is called: its id and when it was started.
+pub(super) fn named(pid: u32) -> Result<String> {
     Ok(format!("{pid} {}", begun(pid).context("/proc")?))
 }
 
-fn lives(owner: &str) -> bool {
-    let Some((pid, at)) = owner.trim().split_once(' ') else {
-        return false;
-    };
-    pid.parse()
-        .ok()
-        .and_then(begun)
-        .is_some_and(|begun| begun == at)
+/// Its id, if it lives.
+pub(super) fn living(name: &str) -> Option<u32> {
+    let (pid, at) = name.trim().split_once(' ')?;
+    let pid = pid.parse().ok()?;
+    (begun(pid)? == at && is_alive(pid)).then_some(pid)
 }
 
 /// Field 22 of `/proc/PID/stat`.

@@ -68,7 +68,7 @@ impl Vm {
             serial: RefCell::new(None),
         };
         fs::create_dir_all(made.path(""))?;
-        fs::write(made.path("owner"), sweep::me()?)?;
+        fs::write(made.path("owner"), sweep::named(std::process::id())?)?;
         for name in ["upper", "work", "root"] {
             fs::create_dir_all(made.path(name))?;
         }
@@ -94,7 +94,7 @@ impl Vm {
             .arg(&root)
             .arg(made.path("disk"))
             .arg("1200M"))?;
-        run(Command::new("umount").arg(&root))?;
+        base::unmount(&made.path(""))?;
         Ok(made)
     }
 
@@ -115,7 +115,7 @@ impl Vm {
         command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
         command.args("-accel tcg,thread=multi -M q35 -cpu max -smp 1 -m 640 -nodefaults -display none -no-reboot".split(' '));
         command.arg("-kernel").arg(kernel()?).arg("-append").arg(format!(
-            "root=/dev/nvme0n1 rw console=ttyS0 quiet panic=1 mitigations=off init={init} systemd.unified_cgroup_hierarchy=1"
+            "root=/dev/nvme0n1 rw console=ttyS0 quiet panic=1 mitigations=off no_timer_check init={init} systemd.unified_cgroup_hierarchy=1"
         ));
         command.arg("-drive").arg(format!(
             "file={},format=raw,if=none,id=disk",

@@ -4,5 +4,8 @@
 mod booted {
     mod ansible;
     mod fleet;
+    mod machine;
+    mod package;
+    mod power;
     mod units;
 }

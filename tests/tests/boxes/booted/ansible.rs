@@ -2,14 +2,16 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use swarm_manifests::status::State;
 use swarm_tests::{
     Deploy, World,
-    boxes::{Fleet, GitServer, Playbook, means},
+    boxes::{Fleet, GitServer, Installed, Playbook, means},
     process::{output, run},
     until,
 };
 
 const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
+const MANIFEST: &str = "version = \"1.0.0\"\n\n[on]\nwhere = 'site == \"test\" && rack <= 1'\n\n[run]\nmode = \"daemon\"\n";
 
 #[test]
 fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_second_run_changes_nothing()
@@ -30,21 +32,13 @@ fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_sec
     assert!(first.count("changed") > 20, "{first:?}");
 
     deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest(
-        "ticker",
-        "version = \"1.0.0\"\n\n[on]\nwhere = 'site == \"test\" && rack <= 1'\n\n[run]\nmode = \"daemon\"\n",
-    )?;
+    deploy.manifest("ticker", MANIFEST)?;
     git.push(&deploy, &world)?;
-    let seen = until("both boxes running ticker, as the map says", || {
-        let rows = rows_on_the_map(&fleet).ok()?;
-        let runs = |name: &str| {
-            rows.iter().any(|row| {
-                row["box"] == name && row["version"] == "1.0.0" && row["state"] == "running"
-            })
-        };
-        (runs("box-2") && runs("box-3")).then_some(())
-    });
-    seen.with_context(|| format!("the map says {:#?}", rows_on_the_map(&fleet)))?;
+    until_both_run(&fleet, "1.0.0")?;
+    until("the map's own mirror having verified the trunk", || {
+        let trunk = map_says(&fleet, "/v1/trunk").ok()?;
+        (trunk["commit"] == deploy.head().ok()?.as_str()).then_some(())
+    })?;
     for one in &fleet.boxes()[1..] {
         let users = one.sh(
             "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */swarm-agent) stat -c %U $p ;; esac; done | sort -u",
@@ -53,6 +47,21 @@ fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_sec
         let secrets = one.sh("stat -c '%a %U' /etc/swarm/id /etc/swarm/enrol.token")?;
         assert_eq!(secrets, "600 root\n600 root");
     }
+
+    // Without their map boxes take the next push as before, and the map hears of it when it is back.
+    let map = &fleet.boxes()[0];
+    map.sh("systemctl stop swarm-map")?;
+    deploy.publish_sh("ticker", "1.1.0", TICKER)?;
+    deploy.manifest("ticker", &MANIFEST.replace("1.0.0", "1.1.0"))?;
+    git.push(&deploy, &world)?;
+    let here = Installed {
+        machine: &fleet.boxes()[1],
+    };
+    here.until_row("ticker", "running 1.1.0 without a map", |row| {
+        row.version.as_deref() == Some("1.1.0") && row.state == State::Running
+    })?;
+    map.sh("systemctl start swarm-map")?;
+    until_both_run(&fleet, "1.1.0")?;
 
     for words in [&[][..], &["--check"]] {
         let again = playbook.run(words)?;
@@ -66,21 +75,39 @@ fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_sec
     Ok(())
 }
 
-/// `GET /v1/boxes/{box}` of both, over https with the map's certificate pinned.
-fn rows_on_the_map(fleet: &Fleet) -> Result<Vec<Value>> {
+/// As the map says.
+fn until_both_run(fleet: &Fleet, version: &str) -> Result<()> {
+    let seen = until(
+        &format!("both boxes running ticker {version}, as the map says"),
+        || {
+            let rows = rows_on_the_map(fleet).ok()?;
+            let runs = |name: &str| {
+                rows.iter().any(|row| {
+                    row["box"] == name && row["version"] == version && row["state"] == "running"
+                })
+            };
+            (runs("box-2") && runs("box-3")).then_some(())
+        },
+    );
+    seen.with_context(|| format!("the map says {:#?}", rows_on_the_map(fleet)))
+}
+
+/// `GET PATH` over https, with the map's certificate pinned.
+fn map_says(fleet: &Fleet, path: &str) -> Result<Value> {
     let map = &fleet.boxes()[0];
+    let text = run(fleet
+        .command("curl")
+        .args(["-sS", "--fail", "--max-time", "20", "--cacert"])
+        .arg(map.path("/etc/swarm/map-tls.pem"))
+        .arg(format!("https://{}:7700{path}", map.address())))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// The rows of all boxes.
+fn rows_on_the_map(fleet: &Fleet) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
     for one in &fleet.boxes()[1..] {
-        let text = run(fleet
-            .command("curl")
-            .args(["-sS", "--fail", "--max-time", "20", "--cacert"])
-            .arg(map.path("/etc/swarm/map-tls.pem"))
-            .arg(format!(
-                "https://{}:7700/v1/boxes/{}",
-                map.address(),
-                one.name
-            )))?;
-        let said: Value = serde_json::from_str(&text)?;
+        let said = map_says(fleet, &format!("/v1/boxes/{}", one.name))?;
         rows.extend(said["rows"].as_array().cloned().unwrap_or_default());
     }
     Ok(rows)
