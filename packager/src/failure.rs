@@ -2,7 +2,7 @@
 
 use swarm_manifests::{
     problem::{Problem, Refusal},
-    rules::{Rule, file::NOT_BUILT},
+    rules::Rule,
 };
 
 /// The exit codes of SPEC §6.
@@ -81,11 +81,6 @@ impl Failure {
             findings,
             ..Self::new("")
         }
-    }
-
-    /// What is described, and not built yet.
-    pub fn not_built(what: &str, instead: &str) -> Self {
-        Self::rule(&NOT_BUILT, format!("{what} is not built yet")).hint(instead)
     }
 
     /// The same with advice.

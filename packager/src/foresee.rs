@@ -132,7 +132,7 @@ fn row(entry: &Entry, name: &Name, now: &Picture, then: &Picture) -> Option<Row>
     let is = new.map_or(Chosen::No, |new| chosen(new, entry, then));
     let from = old
         .filter(|old| was != Chosen::No && old.runs.is_ok())
-        .and_then(|old| version(old));
+        .and_then(version);
     let make = |action, reason: String, rule| {
         let to = if action == Action::Stop {
             None

@@ -7,6 +7,7 @@ mod commands;
 mod commit;
 mod deploy_repository;
 mod edit;
+mod encrypt;
 mod failure;
 mod folder;
 mod foresee;

@@ -65,7 +65,7 @@ pub fn place(
             writer.blob(text.as_bytes())?,
             format!("{folder}/{name}"),
         );
-        write(&top.join(name), text)?;
+        write(&top.join(name), text.as_bytes())?;
     }
     Ok(Placed {
         key: signature.fingerprint(),
@@ -80,12 +80,19 @@ pub fn write_file(
     text: &str,
     change: &mut Change,
 ) -> Outcome {
-    change.put(
-        Kind::Plain,
-        Writer::open(&git_dir(&repository.git)?)?.blob(text.as_bytes())?,
-        path,
-    );
-    write(&repository.top().join(path), text)
+    write_bytes(repository, path, text.as_bytes(), change)
+}
+
+/// The same for bytes that are no text.
+pub fn write_bytes(
+    repository: &DeployRepository,
+    path: &str,
+    bytes: &[u8],
+    change: &mut Change,
+) -> Outcome {
+    let blob = Writer::open(&git_dir(&repository.git)?)?.blob(bytes)?;
+    change.put(Kind::Plain, blob, path);
+    write(&repository.top().join(path), bytes)
 }
 
 /// Writes the blobs, in the lock's order; what was hashed into the lock is what is written.
@@ -164,7 +171,7 @@ fn copy(item: &Item, top: &Path) -> Outcome {
     Ok(std::fs::set_permissions(&at, Permissions::from_mode(mode)).with_context(told)?)
 }
 
-fn write(at: &Path, text: &str) -> Outcome {
+fn write(at: &Path, text: &[u8]) -> Outcome {
     make_way(at)?;
     Ok(std::fs::write(at, text)
         .with_context(|| format!("{} could not be written", at.display()))?)

@@ -6,32 +6,43 @@ use crate::failure::{Failure, Finding};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
-use std::{fmt, io::IsTerminal, ops::Range};
+use std::{
+    fmt,
+    io::{IsTerminal, Write},
+    ops::Range,
+};
 use swarm_manifests::problem::Problem;
 
 /// Narrower than this, a drawing of the line helps nobody.
 const NARROWEST: usize = 60;
 
+/// Writes a line of talk. A reader that went away (`2>&1 | head`) is no error of ours, and no reason to panic.
+fn line(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Says something to the person.
 pub fn say(text: impl fmt::Display) {
-    eprintln!("{}", shown(&text.to_string()));
+    line(shown(&text.to_string()));
 }
 
 /// Says that something may be wrong.
 pub fn warn(text: impl fmt::Display) {
-    eprintln!("{} {}", paint("33", "warning:"), shown(&text.to_string()));
+    line(format_args!(
+        "{} {}",
+        paint("33", "warning:"),
+        shown(&text.to_string())
+    ));
 }
 
 /// Prints a line of data.
 pub fn data(text: impl fmt::Display) {
-    use std::io::Write;
     // A reader that has seen enough (`| head`) is no error of ours.
     let _ = writeln!(std::io::stdout(), "{}", shown(&text.to_string()));
 }
 
 /// Prints data as it is, such as a file that another program will read.
 pub fn raw(text: &str) {
-    use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
@@ -53,14 +64,14 @@ pub fn failure(failure: &Failure) {
             .rule
             .map(|rule| format!(" [{}]", rule.id))
             .unwrap_or_default();
-        eprintln!(
+        line(format_args!(
             "{} {}{rule}",
             paint("31", "error:"),
             shown(&failure.message)
-        );
+        ));
     }
     if let Some(hint) = &failure.hint {
-        eprintln!("  {} {}", paint("36", "hint:"), shown(hint));
+        line(format_args!("  {} {}", paint("36", "hint:"), shown(hint)));
     }
 }
 
@@ -70,8 +81,8 @@ pub fn finding(finding: &Finding) {
         .filter(|columns| *columns >= NARROWEST)
         .and_then(|columns| draw(finding, columns));
     match drawn {
-        Some(text) => eprintln!("{text}"),
-        None => eprintln!("{}", shown(&finding.problem.to_string())),
+        Some(text) => line(text),
+        None => line(shown(&finding.problem.to_string())),
     }
 }
 
@@ -217,16 +228,16 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
+    let row = |cells: &mut dyn Iterator<Item = &str>| {
         let cells: Vec<String> = cells
             .zip(&widths)
             .map(|(cell, &width)| format!("{cell:width$}"))
             .collect();
         data(cells.join("  ").trim_end());
     };
-    line(&mut headings.iter().copied());
-    for row in &rows {
-        line(&mut row.iter().map(String::as_str));
+    row(&mut headings.iter().copied());
+    for cells in &rows {
+        row(&mut cells.iter().map(String::as_str));
     }
 }
 

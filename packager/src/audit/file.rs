@@ -1,10 +1,11 @@
 //! One file that people write: every problem in it. Which kind it is, its name and place say. Reads the file.
 
+use super::literal;
 use crate::{
     failure::{Failure, Finding, Outcome},
     pack::read_limited,
 };
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 use swarm_manifests::{bundle, lock::Lock, manifest, policy, problem::Problem, roster, settings};
 
 /// The kinds of files.
@@ -31,17 +32,38 @@ pub fn problems(shown: &str, text: &[u8]) -> Outcome<Vec<Problem>> {
             .hint("it checks bundle.toml, bundle.lock, policy.toml, agent.toml, manifests and roster entries (*.toml), folders of bundles, and the repository")
     })?;
     Ok(match kind {
-        Kind::Bundle => bundle::read(shown, text).1,
+        Kind::Bundle => {
+            let (bundle, problems) = bundle::read(shown, text);
+            with_literals(shown, text, bundle.map(|bundle| bundle.env), problems)
+        }
         Kind::Policy => policy::read(shown, text).1,
         Kind::Agent => settings::read(shown, text).1,
         Kind::Roster => roster::read(shown, text).1,
-        Kind::Manifest => manifest::read(shown, text).1,
+        Kind::Manifest => {
+            let (manifest, problems) = manifest::read(shown, text);
+            with_literals(shown, text, manifest.map(|manifest| manifest.env), problems)
+        }
         Kind::Lock => Lock::parse(text)
             .err()
             .map(|refusal| crate::folder::of_refusal(shown, refusal))
             .into_iter()
             .collect(),
     })
+}
+
+fn with_literals(
+    shown: &str,
+    text: &[u8],
+    env: Option<BTreeMap<String, String>>,
+    mut problems: Vec<Problem>,
+) -> Vec<Problem> {
+    let env = env.unwrap_or_default();
+    problems.extend(literal::problems(
+        shown,
+        &String::from_utf8_lossy(text),
+        &env,
+    ));
+    problems
 }
 
 fn kind(shown: &str, text: &[u8]) -> Option<Kind> {

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod file;
+mod literal;
 pub mod push;
 pub mod repository;
 pub mod trunk;

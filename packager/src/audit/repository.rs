@@ -6,6 +6,7 @@ use crate::{
     failure::{Finding, Outcome},
     folder::of_refusal,
     pack::read_limited,
+    secrets,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -79,6 +80,7 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
     if let Some(trusted) = &trusted {
         waiting(&objects, &mut verifier, trusted, &mut report)?;
     }
+    unread(repository, &manifests, &boxes, &mut report)?;
     let mut seen = BTreeSet::new();
     for (path, text, manifest) in &manifests {
         if !boxes.is_empty() && !boxes.iter().any(|entry| chooses(manifest, entry)) {
@@ -101,6 +103,37 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
         }
     }
     Ok(report)
+}
+
+/// Secrets that a box of their workflow cannot read, or that another one still can.
+fn unread(
+    repository: &DeployRepository,
+    manifests: &[(String, Vec<u8>, Manifest)],
+    boxes: &[roster::Entry],
+    report: &mut Report,
+) -> Outcome {
+    for secret in secrets::readers(repository)? {
+        let manifest = manifests
+            .iter()
+            .find(|(_, _, manifest)| manifest.workflow == secret.workflow);
+        let (file, again) = (secret.file(), "swarm-pack encrypt it again");
+        for entry in boxes {
+            let reads = secret.boxes.contains(&entry.name);
+            let is_meant = manifest.is_some_and(|(_, _, manifest)| chooses(manifest, entry));
+            if is_meant && !reads {
+                report
+                    .warnings
+                    .push(format!("{file}: {} cannot read it; {again}", entry.name));
+            }
+            if !is_meant && reads {
+                report.warnings.push(format!(
+                    "{file}: {} is not among its boxes and can read it; make it anew, and {again}",
+                    entry.name
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What waits for people, and what came back because a newer version is void: nothing is wrong with either.

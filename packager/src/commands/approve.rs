@@ -216,7 +216,7 @@ fn of_manifest(
     Ok(())
 }
 
-fn not_allowed(why: String) -> Failure {
+fn not_allowed(why: impl std::fmt::Display) -> Failure {
     Failure::rule(&APPROVALS, format!("this approval would not count: {why}"))
         .exit(Exit::NotAllowed)
 }

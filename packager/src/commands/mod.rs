@@ -4,6 +4,7 @@ mod approve;
 mod build;
 mod check;
 mod deploy;
+mod encrypt;
 mod explain;
 mod hook;
 mod init;
@@ -26,7 +27,7 @@ mod who;
 use crate::{
     cli::{Cli, Command, HookCommand},
     deploy_repository::DeployRepository,
-    failure::{Failure, Outcome},
+    failure::Outcome,
     signers, talk,
 };
 use anyhow::Context;
@@ -108,17 +109,15 @@ pub fn run(cli: Cli) -> Outcome {
             Ok(())
         }
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "swarm-pack",
-                &mut std::io::stdout(),
-            );
+            // Not straight to stdout: there it would panic where nobody reads any more.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "swarm-pack", &mut text);
+            talk::raw(&String::from_utf8_lossy(&text));
             Ok(())
         }
         Command::Approve(args) => approve::run(&args, json),
         Command::Vouch(args) => vouch::run(&args, json),
-        Command::Encrypt(_) => Err(Failure::not_built("swarm-pack encrypt", "")),
+        Command::Encrypt(args) => encrypt::run(&args, json),
         Command::Plan { key } => plan::run(&key, json),
     }
 }

@@ -32,7 +32,6 @@ fn can(policy: &Policy, right: Right, name: &Name, on: &[String], as_json: bool)
     let on = match on {
         [] => None,
         [word, at] if word == "to" || word == "on" => Some(box_name(at)?),
-        [at] => Some(box_name(at)?),
         _ => {
             return Err(Failure::usage(
                 "it is  swarm-pack who can deploy WORKFLOW to BOX",
