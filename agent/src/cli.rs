@@ -187,9 +187,15 @@ pub enum Command {
     },
     /// Prove who you are to a map
     Login {
-        /// Whatever comes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<String>,
+        /// Which map [default: `[map] url`, then `$SWARM_MAP`]
+        #[arg(long, value_name = "URL")]
+        map: Option<String>,
+        /// Your SSH key [default: git's user.signingkey, then ~/.ssh/id_ed25519 and the like]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Print a link that opens the page in your browser, once
+        #[arg(long)]
+        web: bool,
     },
     /// Replace the running agent in place: every workflow goes on
     Upgrade {

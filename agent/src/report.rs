@@ -370,7 +370,8 @@ async fn post<B: Serialize, A: DeserializeOwned>(
     Ok(Err((response.status, text.chars().take(300).collect())))
 }
 
-fn bearer(session: &str) -> anyhow::Result<HeaderValue> {
+/// The header that says whose request it is.
+pub fn bearer(session: &str) -> anyhow::Result<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("Bearer {session}"))
         .context("the map's session token is no header")?;
     value.set_sensitive(true);

@@ -182,9 +182,9 @@ fn tell(settings: &Settings, address: &str, connections: usize) {
         "http"
     };
     tracing::info!(page = format!("{scheme}://{address}/"), store = %settings.store.display(), public_read = settings.public_read, connections, "the map is there");
-    if !settings.public_read {
+    if !settings.public_read && settings.mirror.is_none() {
         tracing::warn!(
-            "people's sessions are not built yet: without --public-read nobody can read, boxes can report"
+            "without --repository this map knows no people, and without --public-read nobody can read; boxes can report"
         );
     }
 }

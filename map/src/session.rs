@@ -1,13 +1,17 @@
-//! Sessions: a challenge goes out, and comes back signed by a box's key over this map's own URL.
+//! Sessions: a challenge goes out, and comes back signed by a box's or a person's key over this map's own URL.
 //!
 //! The challenge is not kept: it carries its own end and our MAC, so that strangers who ask for a million of them fill nothing.
-//! That it is used once is noted when a known box used it.
+//! That it is used once is noted when somebody known used it.
 
 use crate::{
     app::App,
     http::{body, problem::Problem},
+    people,
     settings::Settings,
-    store::sessions::{self, Opened},
+    store::{
+        people as kept,
+        sessions::{self, Opened},
+    },
 };
 use axum::{
     Json,
@@ -113,10 +117,41 @@ pub async fn session(
         })
         .into_response()),
         Opened::NonceUsed => Err(refused("the challenge was used before; ask for a new one")),
-        Opened::UnknownKey => Err(refused(&format!(
-            "no box enrolled with {fingerprint}; enrol it with a token from swarm-map token (sessions of people are not built yet)"
-        ))),
+        Opened::UnknownKey => of_person(&app, fingerprint, nonce.clone(), expires, now).await,
     }
+}
+
+/// A session for the person whose key it is.
+async fn of_person(
+    app: &App,
+    fingerprint: String,
+    nonce: String,
+    expires: Timestamp,
+    now: Timestamp,
+) -> Result<Response, Problem> {
+    let refused = |why: String| Problem::new(StatusCode::UNAUTHORIZED, why);
+    let trunk = app.fleet.borrow().trunk.clone();
+    let Some(person) = people::person(&trunk, &fingerprint) else {
+        let where_people_are = match trunk {
+            Some(_) => "and policy.toml has nobody with it, or revokes it",
+            None => "and without --repository this map knows no people",
+        };
+        return Err(refused(format!(
+            "no box enrolled with {fingerprint}, {where_people_are}; a box is enrolled with a token from swarm-map token"
+        )));
+    };
+    let session = app
+        .store
+        .ask(move |ledger| kept::open(&mut ledger.db, &fingerprint, &nonce, expires, now))
+        .await?;
+    let session = session
+        .ok_or_else(|| refused("the challenge was used before; ask for a new one".into()))?;
+    tracing::info!(person = person.name.as_str(), key = person.key, "logged in");
+    Ok(Json(Session {
+        session,
+        expires_in_s: kept::LASTS.as_secs(),
+    })
+    .into_response())
 }
 
 /// The fingerprint of the key that signed the challenge for one of our URLs.

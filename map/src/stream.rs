@@ -4,8 +4,11 @@ use crate::{
     app::App,
     feed::{Numbered, Ring},
     http::problem::Problem,
+    people::{self, Person},
+    store::people::LASTS,
 };
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -13,7 +16,10 @@ use axum::{
 };
 use futures_util::stream;
 use std::{convert::Infallible, fmt::Write as _, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, watch::Receiver};
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch::Receiver},
+    time::Instant,
+};
 
 /// How often a line goes out where nothing changes.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -24,11 +30,17 @@ struct Events {
     seen: u64,
     /// What goes out before anything else.
     greeting: Option<String>,
+    /// Who listens, where not everybody may: until their session would end, and while the policy knows them.
+    listener: Option<(Person, Instant)>,
     _seat: OwnedSemaphorePermit,
 }
 
 /// Begins the stream.
-pub async fn events(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn events(
+    State(app): State<App>,
+    person: Option<Extension<Person>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let seats = app.seats.streams.clone();
     let seat = seats.try_acquire_owned().map_err(|_| {
         Problem::new(
@@ -57,6 +69,7 @@ pub async fn events(State(app): State<App>, headers: HeaderMap) -> Result<Respon
         ring,
         seen: kept.unwrap_or(newest),
         greeting: Some(greeting),
+        listener: person.map(|Extension(person)| (person, Instant::now() + LASTS)),
         _seat: seat,
     };
     let frames = stream::unfold(events, |mut events| async move {
@@ -85,6 +98,9 @@ impl Events {
             return Some(greeting);
         }
         loop {
+            if !self.may_listen() {
+                return None;
+            }
             if let Some(text) = self.news() {
                 return Some(text);
             }
@@ -94,6 +110,14 @@ impl Events {
                 changed = self.ring.changed() => changed.ok()?,
             }
         }
+    }
+
+    fn may_listen(&self) -> bool {
+        let Some((person, until)) = &self.listener else {
+            return true;
+        };
+        let trunk = self.app.fleet.borrow().trunk.clone();
+        Instant::now() < *until && people::person(&trunk, &person.key).as_ref() == Some(person)
     }
 
     fn news(&mut self) -> Option<String> {

@@ -18,7 +18,10 @@ use swarm_manifests::{
     selector::Verdict,
     status::{Row, State},
 };
-use swarm_wire::http::{Bytes, Client, Method, StatusCode};
+use swarm_wire::{
+    http::{Bytes, Client, HeaderName, HeaderValue, Method, StatusCode},
+    sessions,
+};
 
 /// How often the map is asked.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -89,13 +92,11 @@ pub fn watch(
         .enable_all()
         .build()
         .context("no runtime could be made")?;
-    let mut client =
-        Client::new(url, None).map_err(|error| Failure::usage(format!("--map {url}: {error}")))?;
+    let mut way = Way::to(url)?;
     let started = Instant::now();
     let mut shown: BTreeMap<String, Outlook> = BTreeMap::new();
     loop {
-        let (boxes, rows) =
-            runtime.block_on(ask(&mut client, wanted.manifest.workflow.as_str()))?;
+        let (boxes, rows) = runtime.block_on(ask(&mut way, wanted.manifest.workflow.as_str()))?;
         let outlooks = judge(wanted, &boxes, &rows, includes);
         for (name, outlook) in &outlooks {
             if shown.get(name) != Some(outlook) {
@@ -118,11 +119,29 @@ pub fn watch(
     }
 }
 
-async fn ask(client: &mut Client, workflow: &str) -> Outcome<(Vec<Seen>, Vec<Row>)> {
+/// A map, and the session that `swarm-agent login` got there.
+struct Way {
+    client: Client,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Way {
+    fn to(url: &str) -> Outcome<Self> {
+        let client = Client::new(url, None)
+            .map_err(|error| Failure::usage(format!("--map {url}: {error}")))?;
+        let session = sessions::find(url).and_then(|session| sessions::bearer(&session));
+        Ok(Self {
+            client,
+            headers: session.into_iter().collect(),
+        })
+    }
+}
+
+async fn ask(way: &mut Way, workflow: &str) -> Outcome<(Vec<Seen>, Vec<Row>)> {
     let mut boxes = Vec::new();
     let mut path = "/v1/boxes?limit=1000".to_string();
     loop {
-        let page: Page = get(client, &path).await?.unwrap_or(Page {
+        let page: Page = get(way, &path).await?.unwrap_or(Page {
             items: Vec::new(),
             next: None,
         });
@@ -132,15 +151,23 @@ async fn ask(client: &mut Client, workflow: &str) -> Outcome<(Vec<Seen>, Vec<Row
             None => break,
         }
     }
-    let rows = get::<Workflow>(client, &format!("/v1/workflows/{workflow}"))
+    let rows = get::<Workflow>(way, &format!("/v1/workflows/{workflow}"))
         .await?
         .map(|workflow| workflow.boxes);
     Ok((boxes, rows.unwrap_or_default()))
 }
 
-async fn get<T: for<'de> Deserialize<'de>>(client: &mut Client, path: &str) -> Outcome<Option<T>> {
-    let answer = client
-        .request(Method::GET, path, &[], Bytes::new(), LIMIT, PATIENCE)
+async fn get<T: for<'de> Deserialize<'de>>(way: &mut Way, path: &str) -> Outcome<Option<T>> {
+    let answer = way
+        .client
+        .request(
+            Method::GET,
+            path,
+            &way.headers,
+            Bytes::new(),
+            LIMIT,
+            PATIENCE,
+        )
         .await;
     let answer = answer.map_err(|error| {
         Failure::new(format!("the map cannot be asked: {error}"))
@@ -153,13 +180,11 @@ async fn get<T: for<'de> Deserialize<'de>>(client: &mut Client, path: &str) -> O
                 .with_context(|| format!("the map's answer to {path} is not understood"))?,
         )),
         StatusCode::NOT_FOUND => Ok(None),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Failure::new(
-            "the map does not let strangers read",
-        )
-        .exit(Exit::NotAllowed)
-        .hint(
-            "it is pushed; sessions of people are not built yet: start the map with --public-read",
-        )),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(Failure::new("the map does not let strangers read")
+                .exit(Exit::NotAllowed)
+                .hint("it is pushed; to see it here too: swarm-agent login --map=URL"))
+        }
         other => {
             Err(Failure::new(format!("the map answers {other} to {path}")).exit(Exit::Unreachable))
         }

@@ -113,6 +113,15 @@ impl Page {
         found.with_context(|| format!("the page says {:?}", self.text()))
     }
 
+    /// Waits until what a person reads on the page is as wanted.
+    pub fn until_text(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let found = until(what, || {
+            let is_so = wanted(&self.text().ok()?);
+            is_so.then_some(())
+        });
+        found.with_context(|| format!("the page says {:?}", self.text()))
+    }
+
     /// What a person reads on the page.
     pub fn text(&mut self) -> Result<String> {
         let text = self.evaluate("document.body ? document.body.innerText : ''")?;

@@ -30,6 +30,7 @@ pub mod http;
 mod pinned;
 mod pipe;
 mod refusal;
+pub mod sessions;
 mod tls;
 
 // What makes us look.

@@ -1,14 +1,20 @@
 //! The same questions, asked of the map (`--map`, `--box`, `--where`).
 
-use super::{Context, Failure, ask};
+use super::{Context, Failure, ask, text};
 use crate::cli::Fleet;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::time::Duration;
 use swarm_manifests::status::Row;
-use swarm_wire::http::{self, Bytes, Method, StatusCode};
+use swarm_wire::{
+    http::{self, Bytes, HeaderValue, Method, header},
+    sessions,
+};
 
 /// The largest page that is read, in bytes.
 const MAX_PAGE: usize = 64 << 20;
+/// How long one answer may take.
+const TIME: Duration = Duration::from_secs(30);
 
 /// What can be done only here, until requests travel through the map.
 pub fn only_here(narrowed: &Fleet, what: &str) -> Result<(), Failure> {
@@ -69,39 +75,73 @@ pub fn audit(
     )
 }
 
-struct Map {
+/// A map, and who asks it.
+pub struct Map {
     url: String,
     ca: Option<std::path::PathBuf>,
+    /// What `swarm-agent login` got.
+    pub session: Option<String>,
 }
 
 impl Map {
     /// `--map=URL`, else `[map] url`, else `$SWARM_MAP`.
-    fn of(context: &Context, narrowed: &Fleet) -> Result<Self, Failure> {
+    pub fn of(context: &Context, narrowed: &Fleet) -> Result<Self, Failure> {
+        let at = |url: String, ca| Self {
+            session: sessions::find(&url),
+            url,
+            ca,
+        };
         if let Some(url) = narrowed.map.clone().filter(|url| !url.is_empty()) {
-            return Ok(Self { url, ca: None });
+            return Ok(at(url, None));
         }
         if (context.config_was_named || context.config.exists())
             && let Some(map) = ask::settings(context)?.map
         {
-            return Ok(Self {
-                url: map.url,
-                ca: map.ca,
-            });
+            return Ok(at(map.url, map.ca));
         }
         let url = std::env::var("SWARM_MAP").map_err(|_| {
             Failure::with(2, "no map is known")
                 .hint("say --map=URL, or set [map] url in agent.toml, or $SWARM_MAP")
         })?;
-        Ok(Self { url, ca: None })
+        Ok(at(url, None))
+    }
+
+    /// Without a slash at its end: as it is signed.
+    pub fn url(&self) -> &str {
+        self.url.trim_end_matches('/')
+    }
+
+    /// Posts JSON and reads JSON.
+    pub fn post<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<A, Failure> {
+        let body = serde_json::to_vec(body).map_err(anyhow::Error::from)?;
+        let answer = self.ask(Method::POST, path, body.into())?;
+        serde_json::from_value(answer)
+            .map_err(|error| Failure::with(1, format!("the map's answer to {path}: {error}")))
     }
 
     fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, Bytes::new())
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value, Failure> {
         let unreachable = |error: String| {
             Failure::with(
                 5,
                 format!("the map {} cannot be reached: {error}", self.url),
             )
         };
+        let mut headers = Vec::new();
+        if method == Method::POST {
+            let json = HeaderValue::from_static("application/json");
+            headers.push((header::CONTENT_TYPE, json));
+        }
+        if let Some(session) = &self.session {
+            headers.push((header::AUTHORIZATION, crate::report::bearer(session)?));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -109,19 +149,12 @@ impl Map {
             let mut client = http::Client::new(&self.url, self.ca.as_deref())
                 .map_err(|error| unreachable(error.to_string()))?;
             client
-                .request(
-                    Method::GET,
-                    path,
-                    &[],
-                    Bytes::new(),
-                    MAX_PAGE,
-                    Duration::from_secs(30),
-                )
+                .request(method, path, &headers, body, MAX_PAGE, TIME)
                 .await
                 .map_err(|error| unreachable(error.to_string()))
         })?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if answer.status == StatusCode::OK {
+        if answer.status.is_success() {
             return Ok(body);
         }
         let detail = body
@@ -136,7 +169,12 @@ impl Map {
         };
         Err(Failure::with(
             exit,
-            format!("the map {} answered {}: {detail}", self.url, answer.status),
+            format!(
+                "the map {} answered {}: {}",
+                self.url,
+                answer.status,
+                text::one_line(detail)
+            ),
         ))
     }
 

@@ -11,6 +11,7 @@ mod fleet;
 mod history;
 mod list;
 mod local;
+mod login;
 mod logs;
 mod plan;
 mod run;
@@ -160,8 +161,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Completions { shell } => explain::completions(shell),
         Command::Join { .. } => Err(Failure::not_built("swarm-agent join")
             .hint("set [map] url and token-file in agent.toml: the agent enrols by itself")),
-        Command::Login { .. } => Err(Failure::not_built("swarm-agent login")
-            .hint("start the map with --public-read to read without a session")),
+        Command::Login { map, key, web } => login::login(&context, map, key, web),
         Command::Upgrade { binary } => upgrade::upgrade(&context, binary.as_deref()),
         Command::Discover { .. } => Err(Failure::not_built("swarm-agent discover")
             .hint("the map lists the boxes: swarm-agent status --map")),

@@ -1,7 +1,13 @@
 //! Who may ask what: each route says which [`Access`] it has, and is wrapped in the guard of it when the router is made.
 
 use super::problem::Problem;
-use crate::{app::App, page};
+use crate::{
+    app::App,
+    login::COOKIE,
+    page,
+    people::{self, Person},
+    store::people as kept,
+};
 use axum::{
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
@@ -41,13 +47,18 @@ pub async fn guard(
     let verdict = match access {
         Access::Public | Access::Proof => Ok(()),
         Access::Reader if app.settings.public_read => Ok(()),
-        Access::Reader => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "reading needs a person's session, which is not built yet; start the map with --public-read where everybody who reaches it may read",
-        )),
-        Access::Person => Err(Problem::not_built(
-            "people's sessions, and requests through the map; act on the box itself (swarm-agent kill NAME)",
-        )),
+        // A browser sends its cookie along by itself: with it one may read, and nothing else.
+        Access::Reader => {
+            let secret = bearer(request.headers()).or_else(|| cookie(request.headers()));
+            person(&app, secret.map(str::to_owned)).await.map(|person| {
+                request.extensions_mut().insert(person);
+            })
+        }
+        Access::Person => person(&app, bearer(request.headers()).map(str::to_owned))
+            .await
+            .map(|person| {
+                request.extensions_mut().insert(person);
+            }),
         Access::OwnBox => own_box(
             &app,
             path.as_ref().and_then(|path| path.get("box")),
@@ -69,6 +80,35 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).into_iter();
+    cookies
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, value)| value)
+}
+
+/// Whose session this is, if the policy still knows them.
+async fn person(app: &App, secret: Option<String>) -> Result<Person, Problem> {
+    let refused = || {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "this needs the session of a person of policy.toml: swarm-agent login; for a browser: swarm-agent login --web",
+        )
+    };
+    let secret = secret.ok_or_else(refused)?;
+    let now = Timestamp::now();
+    let key = app
+        .store
+        .ask(move |ledger| kept::owner(&ledger.db, &secret, now))
+        .await?
+        .ok_or_else(refused)?;
+    let trunk = app.fleet.borrow().trunk.clone();
+    people::person(&trunk, &key).ok_or_else(refused)
 }
 
 async fn own_box(app: &App, named: Option<&String>, headers: &HeaderMap) -> Result<Name, Problem> {

@@ -5,7 +5,7 @@ use super::{
     auth::{self, Access},
     problem::Problem,
 };
-use crate::{api, app::App, enrol, hooks, ingest, page, session, stream, watch};
+use crate::{api, app::App, enrol, hooks, ingest, login, page, session, stream, watch};
 use axum::{
     Router,
     extract::Request,
@@ -51,6 +51,8 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/openapi.json" Public api::openapi::openapi, "This description"),
         route!(POST "/v1/enrol" Proof enrol::enrol, "A box's public key and a token"),
         route!(POST "/v1/session" Proof session::session, "A challenge; and, with its signature, a session"),
+        route!(POST "/v1/session/link" Person login::link, "A link that opens a session in a browser, once"),
+        route!(GET "/login" Proof login::login, "Follows such a link"),
         route!(POST "/v1/boxes/{box}/report" OwnBox ingest::report, "Heartbeat, and what changed"),
         route!(GET "/v1/boxes/{box}/watch" OwnBox watch::watch, "Held open: a line for each nudge to look at git"),
         route!(GET "/v1/boxes" Reader api::fleet::boxes, "Every box"),
@@ -60,8 +62,8 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/trunk" Reader api::fleet::trunk, "The trunk as the map's mirror verified it"),
         route!(GET "/v1/events" Reader stream::events, "Server-sent events of every change"),
         route!(GET "/v1/audit" Reader api::audit::audit, "The audit, newest first"),
-        route!(POST "/v1/requests" Person api::operations::not_built, "A signed request to boxes: not built yet"),
-        route!(GET "/v1/requests/{id}" Person api::operations::not_built, "What became of a request: not built yet"),
+        route!(POST "/v1/requests" Person api::operations::no_requests, "A signed request to boxes: not built yet"),
+        route!(GET "/v1/requests/{id}" Person api::operations::no_requests, "What became of a request: not built yet"),
         route!(GET "/log/checkpoint" Public api::operations::not_built, "The transparency log: not built yet"),
         route!(GET "/log/tile/{*tile}" Public api::operations::not_built, "The transparency log: not built yet"),
         route!(POST "/hooks/github" Proof hooks::github, "A push at GitHub: boxes look at git now"),

@@ -8,10 +8,21 @@ use std::{
 };
 
 /// What `PRAGMA user_version` says of a database that this program understands.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long another process may hold the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What version 2 added.
+const SECOND: &str = "
+CREATE TABLE person_session (
+    hash BLOB PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 2;
+";
 
 const TABLES: &str = "
 CREATE TABLE box (
@@ -89,7 +100,11 @@ fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
     db.pragma_update(None, "trusted_schema", false)?;
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     match tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
-        0 => tx.execute_batch(TABLES)?,
+        0 => {
+            tx.execute_batch(TABLES)?;
+            tx.execute_batch(SECOND)?;
+        }
+        1 => tx.execute_batch(SECOND)?,
         VERSION => {}
         found => {
             return Err(StoreError::Version {

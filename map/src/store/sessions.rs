@@ -33,10 +33,6 @@ pub fn open(
 ) -> Result<Opened, StoreError> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute(
-        "DELETE FROM nonce WHERE expires <= ?1",
-        [now.as_millisecond()],
-    )?;
-    tx.execute(
         "DELETE FROM session WHERE expires <= ?1",
         [now.as_millisecond()],
     )?;
@@ -51,11 +47,7 @@ pub fn open(
     let Some(owner) = owner else {
         return Ok(Opened::UnknownKey);
     };
-    let fresh = tx.execute(
-        "INSERT OR IGNORE INTO nonce VALUES (?1, ?2)",
-        params![nonce, nonce_expires.as_millisecond()],
-    )?;
-    if fresh == 0 {
+    if !use_nonce(&tx, nonce, nonce_expires, now)? {
         return Ok(Opened::NonceUsed);
     }
     let session = tokens::random()?;
@@ -71,6 +63,24 @@ pub fn open(
     )?;
     tx.commit()?;
     Ok(Opened::Session(session))
+}
+
+/// Uses a nonce up; false where it was used before.
+pub fn use_nonce(
+    db: &Connection,
+    nonce: &str,
+    expires: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    db.execute(
+        "DELETE FROM nonce WHERE expires <= ?1",
+        [now.as_millisecond()],
+    )?;
+    let fresh = db.execute(
+        "INSERT OR IGNORE INTO nonce VALUES (?1, ?2)",
+        params![nonce, expires.as_millisecond()],
+    )?;
+    Ok(fresh == 1)
 }
 
 /// Whose session this is.
