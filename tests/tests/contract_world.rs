@@ -11,8 +11,9 @@ use swarm_tests::{
 };
 
 const LOOP: &str = "while :; do sleep 1; done\n";
+/// Those of the spec, and `protections`, which docs/reference/configuration.md adds.
 const FIELDS: &str = "box workflow bundle version digest mode state reason rule since pid instance restarts up_s time_left_s \
-                      last_exit memory_bytes cpu_s commit by next";
+                      last_exit memory_bytes cpu_s commit by next protections";
 
 /// A box with something in every kind of state.
 fn motley<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<SwarmBox<'a>> {
