@@ -176,7 +176,7 @@ fn bombs_floods_and_loops_are_held_and_nothing_is_left_of_them() -> Result<()> {
     assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, ticker.pid);
     // Once they are gone, nobody is busy with them: from some moment on, five lines of the ticker cost next to nothing.
     let supervisor = here.supervisor().pid();
-    let log = here.path("state/logs/ticker/0.log");
+    let log = here.path("state/supervisor/logs/ticker/0.log");
     let lines = || fs::read_to_string(&log).map_or(0, |text| text.lines().count());
     let mut from = (lines(), ticks(supervisor));
     until("the supervisor at rest", || {
