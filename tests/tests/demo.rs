@@ -1,8 +1,17 @@
 //! The demo: its tour ends well, and whatever ends it, nothing is left.
 
 use anyhow::{Context, Result};
-use std::fs;
-use swarm_tests::{Running, World, process, until};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, chown},
+    process::Command,
+};
+use swarm_tests::{
+    Running, World,
+    process::{self, program},
+    until,
+    world::swarm_program,
+};
 
 /// Processes whose command line names this folder.
 fn processes_of(folder: &str) -> Vec<String> {
@@ -30,10 +39,9 @@ fn assert_nothing_is_left(folder: &str) {
     assert_eq!(processes_of(folder), Vec::<String>::new());
 }
 
-#[test]
-fn the_tour_runs_by_itself_and_leaves_nothing() -> Result<()> {
-    let world = World::new()?;
-    let output = process::output(world.agent().args(["demo", "--tour"]))?;
+/// The demo's tour by this command; then that nothing of it is left.
+fn tour(demo: &mut Command) -> Result<()> {
+    let output = process::output(demo.args(["demo", "--tour"]))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -53,6 +61,36 @@ fn the_tour_runs_by_itself_and_leaves_nothing() -> Result<()> {
         );
     }
     assert_nothing_is_left(&folder_in(&said).context("the tour names its folder")?);
+    Ok(())
+}
+
+#[test]
+fn the_tour_runs_by_itself_and_leaves_nothing() -> Result<()> {
+    tour(&mut World::new()?.agent())
+}
+
+#[test]
+fn an_ordinary_user_sees_the_tour_too() -> Result<()> {
+    let world = World::new()?;
+    // Programs and a home that this user may reach, wherever the project lies.
+    let programs = world.path("programs");
+    fs::create_dir(&programs)?;
+    for name in ["swarm-agent", "swarm-map", "swarm-pack"] {
+        fs::copy(swarm_program(name), programs.join(name))?;
+    }
+    let home = world.path("their-home");
+    fs::create_dir(&home)?;
+    let mut demo = world.command(program("setpriv", "util-linux")?);
+    if fs::metadata("/proc/self")?.uid() == 0 {
+        chown(&home, Some(65_534), Some(65_534))?;
+        demo.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    }
+    demo.current_dir(&home)
+        .env("HOME", &home)
+        .arg(programs.join("swarm-agent"));
+    tour(&mut demo)?;
+    let left: Vec<_> = fs::read_dir(&home)?.flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
     Ok(())
 }
 
