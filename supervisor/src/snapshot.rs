@@ -138,10 +138,7 @@ impl Snapshots {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path
-                .extension()
-                .is_none_or(|extension| extension != "state")
-            {
+            if !is_state(&path) {
                 continue;
             }
             match read(&path) {
@@ -192,9 +189,20 @@ fn whole(slot: &[u8]) -> Option<(u64, &[u8])> {
     (hash(number, bytes) == expected).then_some((number, bytes))
 }
 
-/// Whether one file of the folder can be read.
-pub(crate) fn check(path: &Path) -> Result<(), String> {
-    read(path).map(drop)
+/// Whether every state in the folder can be read; the first that cannot, in words. Nothing is set aside.
+pub(crate) fn check(folder: &Path) -> Result<(), String> {
+    for entry in fs::read_dir(folder).map_err(|error| error.to_string())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        if is_state(&path) {
+            read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_state(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "state")
 }
 
 fn read(path: &Path) -> Result<(Slots, Loaded), String> {

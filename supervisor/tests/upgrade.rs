@@ -138,6 +138,15 @@ fn a_program_that_does_not_run_or_fails_its_trial_is_refused_and_all_goes_on() {
             "{path}: {answer:?}"
         );
     }
+    // So is one that cannot read what was saved.
+    let unreadable = world.state().join("supervisor/workflows/other.state");
+    fs::write(&unreadable, "of another format").expect("a file");
+    let answer = upgrade(&mut world, None);
+    assert!(
+        matches!(&answer, Response::Failed { message, .. } if message.contains("other.state")),
+        "{answer:?}"
+    );
+    fs::remove_file(&unreadable).expect("a file");
     assert_eq!(world.rows()[0].pid, pid);
     // The agent was not troubled: it still is the one that says what runs.
     let other = world.script("other", Mode::Daemon, "while :; do sleep 1; done");

@@ -14,7 +14,7 @@ use crate::{
 };
 use nix::unistd::Uid;
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
     os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
@@ -312,12 +312,5 @@ pub fn check(state: &Path) -> Result<(), String> {
             handover.format
         ));
     }
-    let folder = state.join("supervisor/workflows");
-    for entry in fs::read_dir(&folder).map_err(|error| error.to_string())? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        if path.extension().is_some_and(|end| end == "json") {
-            crate::snapshot::check(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-        }
-    }
-    Ok(())
+    crate::snapshot::check(&state.join("supervisor/workflows"))
 }
