@@ -99,11 +99,11 @@ fn look(text: &str, url: &str, now: u64) -> Option<String> {
 }
 
 fn with(old: &str, url: &str, session: &str, expires: u64, now: u64) -> String {
-    let mut text: String = lines(old, now)
-        .filter(|(_, other, _)| *other != plain(url))
-        .map(|(expires, url, secret)| format!("{expires} {url} {secret}\n"))
-        .collect();
-    text += &format!("{expires} {} {session}\n", plain(url));
+    let others = lines(old, now).filter(|(_, other, _)| *other != plain(url));
+    let mut text = String::new();
+    for (expires, url, secret) in others.chain([(expires, plain(url), session)]) {
+        text += &format!("{expires} {url} {secret}\n");
+    }
     text
 }
 
