@@ -347,6 +347,45 @@ fn a_stopped_trunk_is_mended_by_a_signed_merge_upon_the_last_good_commit() {
 }
 
 #[test]
+fn a_merge_that_a_forge_signed_says_what_to_do() {
+    let world = World::new();
+    world.manifest("manifests/ramp.toml", None);
+    world.git(["add", "-A"]);
+    let key = format!("user.signingkey={}", world.key("eve").display());
+    let mut git = world.command("git");
+    git.env("GIT_COMMITTER_NAME", "GitHub")
+        .env("GIT_COMMITTER_EMAIL", "noreply@github.com")
+        .args([
+            "-c",
+            "gpg.format=ssh",
+            "-c",
+            &key,
+            "commit",
+            "-q",
+            "-S",
+            "-m",
+            "Squash (#7)",
+        ]);
+    assert!(git.status().expect("git").success());
+    let Advance::Stopped { refusal, at, .. } = world.advance(world.head()) else {
+        panic!("not stopped")
+    };
+    assert_eq!(refusal.rule.id, "S-TRUNK-04");
+    let hint = refusal.hint.expect("what to do");
+    assert!(
+        hint.contains("forge") && hint.contains("swarm-pack vouch"),
+        "{hint}"
+    );
+    assert!(
+        hint.contains(&format!(
+            "git push --force-with-lease origin {}:main",
+            at.head
+        )),
+        "{hint}"
+    );
+}
+
+#[test]
 fn good_commits_before_a_bad_one_count_and_those_after_it_do_not() {
     let world = World::new();
     world.manifest("manifests/a.toml", None);

@@ -162,3 +162,54 @@ fn what_a_stolen_key_brought_stops_when_it_is_revoked_and_the_version_before_ret
     here.assert_no_panic();
     Ok(())
 }
+
+#[test]
+fn refs_of_the_remote_and_of_the_mirror_decide_nothing() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (here, before) = SwarmBox::ticking(&world, &deploy)?;
+    let good = deploy.head()?;
+    deploy.git(&["checkout", "-q", "-b", "evil"])?;
+    deploy.write(
+        "manifests/evil.toml",
+        format!("bundle = \"ticker\"\n{}", daemon("1.0.0")),
+    )?;
+    deploy.git(&["add", "-A"])?;
+    deploy.git(&["commit", "-q", "--no-gpg-sign", "-m", "evil"])?;
+    let evil = deploy.head()?;
+    for name in [
+        "refs/swarm/trusted",
+        "refs/swarm/head",
+        "refs/heads/master",
+        "refs/remotes/origin/main",
+        "refs/tags/main",
+        "refs/replace/0000000000000000000000000000000000000001",
+    ] {
+        deploy.git(&[
+            "push",
+            "-q",
+            "--no-verify",
+            "origin",
+            &format!("{evil}:{name}"),
+        ])?;
+    }
+    // Whoever could write the mirror's refs would gain as little.
+    let mirror = here.path("state/agent/mirror");
+    for name in ["refs/heads/main", "refs/swarm/trusted", "HEAD"] {
+        let file = mirror.join(name);
+        fs::create_dir_all(file.parent().context("a folder")?)?;
+        fs::write(file, format!("{evil}\n"))?;
+    }
+    here.agent(&["sync"])?;
+    let status = here.agent(&["status"])?;
+    assert!(status.contains(&good[..7]), "{status}");
+    assert!(here.row("evil")?.is_none(), "a ref made something run");
+    assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
+    deploy.git(&["checkout", "-q", "main"])?;
+    deploy.daemon("ticker", "1.1.0", TICKER)?;
+    deploy.push()?;
+    here.until_runs("ticker", "1.1.0")?;
+    assert!(here.row("evil")?.is_none());
+    here.assert_no_panic();
+    Ok(())
+}
