@@ -127,16 +127,17 @@ pub(crate) fn remember(
         };
     }
     for news in &good.news.bundles {
+        let seal = |maker| Seal {
+            position,
+            key: good.signer.key.clone(),
+            maker,
+        };
         match news {
             BundleNews::Lock { key, blob } if !trusted.bundles.contains_key(key.as_str()) => {
                 let bundle = BroughtBundle {
                     brought: brought(format!("bundles/{key}")),
                     judged_by,
-                    seal: Seal {
-                        position,
-                        key: good.signer.key.clone(),
-                        maker: None,
-                    },
+                    seal: seal(None),
                     digest: lock_digest(objects, *blob)?,
                     lock: *blob,
                 };
@@ -145,20 +146,21 @@ pub(crate) fn remember(
             // What was brought first stays: other bytes under a version are refused when it is looked at.
             BundleNews::Lock { .. } => {}
             BundleNews::Signature { key, blob } => {
-                // In git's order bundle.lock comes before bundle.lock.sig: a new bundle is known by now.
-                if let Some(known) = Arc::make_mut(&mut trusted.bundles).get_mut(key.as_str()) {
-                    let known = Arc::make_mut(known);
-                    known.judged_by = judged_by;
-                    known.seal = Seal {
-                        position,
-                        key: good.signer.key.clone(),
-                        maker: maker(objects, *blob)?,
-                    };
-                }
+                let seal = seal(maker(objects, *blob)?);
+                sealed(trusted, key, judged_by, seal);
             }
         }
     }
     Ok(())
+}
+
+/// Notes a signature. In git's order bundle.lock comes before bundle.lock.sig: a new bundle is known by now.
+fn sealed(trusted: &mut Trusted, key: &str, judged_by: Oid, seal: Seal) {
+    if let Some(known) = Arc::make_mut(&mut trusted.bundles).get_mut(key) {
+        let known = Arc::make_mut(known);
+        known.judged_by = judged_by;
+        known.seal = seal;
+    }
 }
 
 /// The digest, where the blob is here; a large one may not have been fetched.
