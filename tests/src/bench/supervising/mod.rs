@@ -1,9 +1,11 @@
 //! What supervision costs, beside the limits in C, in the same run. Touches processes, cgroups and the compiler.
 
 mod contender;
+mod hardship;
 mod limit;
 mod measure;
 mod ours;
+mod peers;
 
 use super::{
     Findings,
@@ -15,8 +17,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use contender::{Contender, until_all_started};
 use limit::Limit;
-use measure::Course;
+use measure::{Course, Crowd};
 use ours::Ours;
+use peers::Kind;
 use std::{fs, path::PathBuf, time::Duration};
 
 /// How much is measured of supervision.
@@ -31,6 +34,12 @@ pub struct Extent {
     /// Deaths with a pause before each, of each contender
     #[arg(long, default_value_t = 15)]
     calm_deaths: usize,
+    /// Deaths in a row, of each other supervisor
+    #[arg(long, default_value_t = 10)]
+    peer_deaths: usize,
+    /// Without the other supervisors
+    #[arg(long)]
+    without_peers: bool,
     /// Seconds in which nothing happens
     #[arg(long, default_value_t = 30)]
     quiet: u64,
@@ -50,7 +59,11 @@ pub fn supervising(extent: &Extent, found: &mut Findings) -> Result<()> {
     let groups = Groups::new()?;
     say("killed, and its successor executes");
     races(extent, &groups, found)?;
-    crowds(extent, &groups, found)
+    if !extent.without_peers {
+        peer_races(extent, found)?;
+    }
+    crowds(extent, &groups, found)?;
+    hardships(extent, found)
 }
 
 fn races(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> {
@@ -131,6 +144,9 @@ fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> 
             },
         });
     }
+    if !extent.without_peers {
+        peer_crowds(course, &crowd, found)?;
+    }
     let mut row = |what: &str, unit, samples: Samples, goal| {
         found.rows.push(Row {
             what: what.replace("MANY", &children.to_string()),
@@ -159,6 +175,154 @@ fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> 
         crowd.idle,
         Goal::AtMost(0.001),
     );
+    Ok(())
+}
+
+/// Others, killed in the same way; each beside our figure of this very run.
+fn peer_races(extent: &Extent, found: &mut Findings) -> Result<()> {
+    let world = World::new()?;
+    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    let mut peers = Vec::new();
+    for kind in Kind::ALL {
+        let mut peer = peers::Peer::new(&world, kind, &child, 1)?;
+        peer.begin()?;
+        until_all_started(&peer, 1).with_context(|| peer.name().to_owned())?;
+        peers.push(peer);
+    }
+    let all: Vec<&dyn Contender> = peers.iter().map(|peer| peer as &dyn Contender).collect();
+    let courses = [
+        ("in a loop", extent.peer_deaths, Duration::ZERO),
+        ("after 2.5 s of life", 3, CALM),
+    ];
+    for (how, rounds, pause) in courses {
+        say(&format!(
+            "killed, and its successor executes: others, {how}"
+        ));
+        let what = format!("killed, its successor executes, {how}");
+        let ours = ours_of(found, &what);
+        for (peer, times) in all.iter().zip(measure::race(&all, rounds, pause)?) {
+            found
+                .rows
+                .push(beside(&what, "ms", ours.clone(), peer.name(), times));
+        }
+    }
+    Ok(())
+}
+
+/// Our figure that was found before.
+fn ours_of(found: &Findings, what: &str) -> Samples {
+    let row = found.rows.iter().find(|row| row.what == what);
+    row.map(|row| row.samples.clone()).unwrap_or_default()
+}
+
+fn beside(what: &str, unit: &'static str, ours: Samples, name: &str, theirs: Samples) -> Row {
+    Row {
+        what: what.into(),
+        unit,
+        samples: ours,
+        peer: Some(Peer {
+            name: name.into(),
+            samples: theirs,
+        }),
+        goal: Goal::None,
+    }
+}
+
+fn peer_crowds(course: Course, ours: &Crowd, found: &mut Findings) -> Result<()> {
+    let children = course.children;
+    for kind in Kind::FOR_CROWDS {
+        let world = World::new()?;
+        let child = limit::compile(&world, "child", include_str!("child.c"))?;
+        let mut peer = peers::Peer::new(&world, *kind, &child, children)?;
+        say(&format!("{children} children of {}", peer.name()));
+        let course = Course {
+            starts: 1,
+            lists: 5,
+            ..course
+        };
+        let theirs = measure::crowd(&mut peer, course).with_context(|| peer.name().to_owned())?;
+        let rows = [
+            (
+                "MANY children started until all execute",
+                "s",
+                &ours.start,
+                theirs.start,
+            ),
+            (
+                "PSS of all supervising processes, MANY children",
+                "MB",
+                &ours.all,
+                theirs.all,
+            ),
+            ("list with MANY", "ms", &ours.list, theirs.list),
+            ("idle CPU with MANY children", "s", &ours.idle, theirs.idle),
+        ];
+        for (what, unit, ours, theirs) in rows {
+            let what = what.replace("MANY", &children.to_string());
+            found
+                .rows
+                .push(beside(&what, unit, ours.clone(), peer.name(), theirs));
+        }
+    }
+    Ok(())
+}
+
+fn hardships(extent: &Extent, found: &mut Findings) -> Result<()> {
+    say("a flood of output beside others");
+    let flood = hardship::flood(extent.deaths)?;
+    let p99 = |samples: &Samples| Samples::from(vec![samples.p99()]);
+    for (what, (calm, loud)) in [
+        (
+            "restart of another beside a flood of output",
+            &flood.restarts,
+        ),
+        ("list beside a flood of output", &flood.lists),
+    ] {
+        found.rows.push(beside(
+            what,
+            "ms",
+            loud.clone(),
+            "without the flood",
+            calm.clone(),
+        ));
+        found.rows.push(Row {
+            goal: Goal::AtMostOfPeer(1.1),
+            ..beside(
+                &format!("  {what}, p99"),
+                "ms",
+                p99(loud),
+                "without the flood",
+                p99(calm),
+            )
+        });
+    }
+    say("runaways, and kill -9 of those who supervise");
+    let (crashed, killed) = hardship::runaways(3)?;
+    let rows = [
+        ("log of the flood", "MB", vec![flood.log].into(), 17.0),
+        (
+            "descendants alive after a crash, when the successor runs",
+            "",
+            crashed,
+            0.0,
+        ),
+        ("descendants alive after a kill", "", killed, 0.0),
+        (
+            "of 50 children, started again or gone after kill -9 of supervisor and agent",
+            "",
+            hardship::crashes(50, 5)?,
+            0.0,
+        ),
+    ];
+    for (what, unit, samples, limit) in rows {
+        found.rows.push(Row {
+            what: what.into(),
+            unit,
+            samples,
+            peer: None,
+            goal: Goal::AtMost(limit),
+        });
+    }
     Ok(())
 }
 

@@ -54,7 +54,14 @@ impl<'a> Ours<'a> {
         deploy.git(&["commit", "-q", "-S", "-m", "deploy the children"])?;
         deploy.push()?;
         let url = deploy.remote().display().to_string();
-        let here = SwarmBox::new(world, "box-1", deploy, &url, "", "")?;
+        let here = SwarmBox::new(
+            world,
+            "box-1",
+            deploy,
+            &url,
+            "",
+            "[users]\nrange = [80000, 85000]\n",
+        )?;
         let mut ours = Self {
             world,
             here,
