@@ -37,7 +37,7 @@ fn a_playbook_takes_bare_boxes_to_a_fleet_that_runs_its_first_workflow_and_a_sec
     until_both_run(&fleet, "1.0.0")?;
     until("the map's own mirror having verified the trunk", || {
         let trunk = map_says(&fleet, "/v1/trunk").ok()?;
-        (trunk["commit"] == deploy.head().ok()?.as_str()).then_some(())
+        (trunk["head"]["commit"] == deploy.head().ok()?.as_str()).then_some(())
     })?;
     for one in &fleet.boxes()[1..] {
         let users = one.sh(
