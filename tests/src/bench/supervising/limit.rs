@@ -39,7 +39,7 @@ pub struct Limit<'a> {
     world: &'a World,
     sandboxed: bool,
     children: usize,
-    limit: PathBuf,
+    program: PathBuf,
     child: PathBuf,
     folder: PathBuf,
     group: PathBuf,
@@ -69,7 +69,7 @@ impl<'a> Limit<'a> {
             world,
             sandboxed,
             children,
-            limit: compile(world, "limit", include_str!("limit.c"))?,
+            program: compile(world, "limit", include_str!("limit.c"))?,
             child: child.to_owned(),
             folder,
             group,
@@ -96,7 +96,7 @@ impl Contender for Limit<'_> {
             let _ = fs::remove_file(self.stamps(number));
         }
         fs::create_dir(&self.group).with_context(|| self.group.display().to_string())?;
-        let mut command = self.world.command(&self.limit);
+        let mut command = self.world.command(&self.program);
         command
             .arg(self.kind())
             .arg(self.children.to_string())

@@ -1,4 +1,4 @@
-//! Other supervisors, as `./dev bench` installs them: from Debian, PyPI and npm, each with a configuration as people write it, the output
+//! Other supervisors, as `./dev bench` installs them: from Debian, `PyPI` and npm, each with a configuration as people write it, the output
 //! of every child kept. Touches processes.
 //!
 //! Not here: Horust, which would have to be compiled first.
@@ -333,7 +333,9 @@ impl Contender for Peer<'_> {
             if pids.is_empty() {
                 break;
             }
-            pids.iter().for_each(|pid| crate::process::kill_now(*pid));
+            for pid in &pids {
+                crate::process::kill_now(*pid);
+            }
             if let Some(mut process) = self.process.take() {
                 process.kill();
             }
