@@ -37,8 +37,7 @@ fn no_route_tells_or_does_anything_without_authentication() {
                 Access::Public => &[200, 501],
                 // An empty object proves nothing.
                 Access::Proof => &[400, 401, 403],
-                Access::Reader | Access::OwnBox => &[401],
-                Access::Person => &[401],
+                Access::Reader | Access::OwnBox | Access::Person => &[401],
             };
             assert!(
                 expected.contains(&answer.status),

@@ -363,12 +363,12 @@ fn corpus(world: &World) -> Vec<Case> {
 
 /// What git says of each commit: all of them in one process.
 fn git_accepts(world: &World, ids: &[Oid]) -> Vec<bool> {
-    let signers: String = KINDS
+    let signers: Vec<String> = KINDS
         .iter()
         .map(|(kind, _)| format!("alice namespaces=\"git\" {}\n", world.public(kind)))
         .collect();
     let file = world.folder.path().join("allowed_signers");
-    fs::write(&file, signers).expect("allowed signers");
+    fs::write(&file, signers.concat()).expect("allowed signers");
     let option = format!("gpg.ssh.allowedSignersFile={}", file.display());
     let accepts = |id: &Oid| {
         let mut git = world.command("git");

@@ -142,6 +142,16 @@ fn a_curious_workflow_gets_at_nothing_of_ours_and_of_others() -> Result<()> {
         .filter(|line| line.starts_with("HAD"))
         .collect();
     assert!(had.is_empty(), "the spy got at {had:?}");
+    // Refused, and not for want of a tool.
+    let printed = here.printed("spy")?;
+    for Try { name, refusals, .. } in &tries {
+        let told = format!("NOT {name}: ");
+        let said = printed.iter().find_map(|line| line.strip_prefix(&told));
+        assert!(
+            said.is_some_and(|said| refusals.iter().any(|refusal| said.contains(refusal))),
+            "{name} ended otherwise than by {refusals:?}: {said:?}"
+        );
+    }
     assert!(here.supervisor().is_alive());
     assert_eq!(here.until_runs("victim", "1.0.0")?.pid, victim.pid);
     assert!(
