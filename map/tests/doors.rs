@@ -145,7 +145,7 @@ fn a_private_map_tells_a_browser_why_it_shows_nothing() {
     let answer = map.get("/");
     assert_eq!(answer.status, 401);
     assert!(
-        answer.body.contains("<html") && answer.body.contains("--public-read"),
+        answer.body.contains("<html") && answer.body.contains("swarm-agent login"),
         "{}",
         answer.body
     );
