@@ -112,6 +112,6 @@ pub struct Row {
     pub by: Option<String>,
     pub next: Option<Next>,
     /// What the kernel says of its process, in words, and what it was asked to enforce and does not; where somebody asked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub protections: Vec<String>,
 }
