@@ -84,7 +84,9 @@ fn instance_deadline(state: &State, instance: &Instance) -> Option<BootTime> {
             Some(*until)
         }
         Phase::Clearing { again, .. } => Some(*again),
-        Phase::Vacant | Phase::Installing | Phase::Starting | Phase::Ended(_) => None,
+        Phase::Vacant | Phase::Installing | Phase::Starting | Phase::Born(_) | Phase::Ended(_) => {
+            None
+        }
     }
 }
 
@@ -111,7 +113,7 @@ fn alive_deadline(state: &State, alive: &Alive) -> Option<BootTime> {
 /// Whether a state has to be on the disk before what follows from it is done; `saved` is the trail of the one that is there.
 ///
 /// A start need not wait for that where the saved state leads to its tree: after a crash, a process that the saved state does not know is
-/// found there, and ended before the next one is started.
+/// found there, and ended before the next one is started. [`Change::Born`] is saved at once, so that this is one that only just began.
 pub fn is_saved_first(saved: Option<Trail>, state: &State, effects: &[Effect]) -> bool {
     let starts = effects
         .iter()

@@ -64,6 +64,8 @@ pub enum Event {
 /// What happened to one process.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
+    /// It is made, and on its way to its program.
+    Born(Process),
     /// It executes.
     Started(Process),
     /// It could not be started; `true`: which is not its own fault, and may pass (a port, the disk).
@@ -118,7 +120,7 @@ pub enum Effect {
     Install(Digest),
     /// Its result is not wanted any more.
     CancelInstall(Digest),
-    /// Start the process of `current`. Answer: `Started` or `StartFailed`.
+    /// Start the process of `current`. Answer: `Born`, and then or at once `Started` or `StartFailed`.
     Spawn { instance: u16, run: u64 },
     /// Ask the program whether it is well. Answer: `Ready`, `Probed`.
     Probe { instance: u16, run: u64 },

@@ -24,6 +24,7 @@ impl Turn {
             return;
         }
         match change {
+            Change::Born(process) => self.born(at, process),
             Change::Started(process) => self.started(at, process),
             Change::StartFailed(trouble, passing) => self.start_failed(at, trouble, passing),
             Change::Exited(exit) => self.exited(at, &exit, None),
@@ -86,9 +87,17 @@ impl Turn {
         });
     }
 
+    /// For people it is still being started.
+    fn born(&mut self, at: usize, process: Process) {
+        let phase = &mut self.state.instances[at].phase;
+        if *phase == Phase::Starting {
+            *phase = Phase::Born(process);
+        }
+    }
+
     fn started(&mut self, at: usize, process: Process) {
         match self.state.instances[at].phase {
-            Phase::Starting => self.come_alive(at, process),
+            Phase::Starting | Phase::Born(_) => self.come_alive(at, process),
             // It was killed while it was being made.
             Phase::Clearing { then, .. } => self.clear(at, then),
             _ => {}
@@ -120,7 +129,10 @@ impl Turn {
     }
 
     fn start_failed(&mut self, at: usize, trouble: Trouble, passing: bool) {
-        if self.state.instances[at].phase != Phase::Starting {
+        if !matches!(
+            self.state.instances[at].phase,
+            Phase::Starting | Phase::Born(_)
+        ) {
             return;
         }
         let changed = trouble.rule.as_deref() == Some(rules::run::CHANGED.id);

@@ -31,7 +31,7 @@ impl Turn {
     fn rebooted(&mut self, at: usize) {
         self.state.instances[at].streak = 0;
         match self.state.instances[at].phase.clone() {
-            Phase::Alive(_) | Phase::Starting => {
+            Phase::Alive(_) | Phase::Starting | Phase::Born(_) => {
                 let exit = LastExit::Unseen { seen: false };
                 let mut record = self.record_at(at, "exit");
                 record.exit = Some(exit.clone());
@@ -63,7 +63,8 @@ impl Turn {
         match self.state.instances[at].phase.clone() {
             Phase::Alive(alive) if alive.process == found => {}
             Phase::Alive(_) => self.found_gone(at, LastExit::Unseen { seen: false }, true),
-            Phase::Starting => self.come_alive(at, found),
+            // Whether it came to its program shows soon: as one that is asked for, or by its exit.
+            Phase::Starting | Phase::Born(_) => self.come_alive(at, found),
             Phase::Stopping {
                 step: StopStep::Signal,
                 started,
@@ -93,7 +94,7 @@ impl Turn {
                 self.clear(at, then);
             }
             // It may have run, or not: a `once` is not tried twice.
-            Phase::Starting => {
+            Phase::Starting | Phase::Born(_) => {
                 self.state.instances[at].reason = Some("cut off while it was being started".into());
                 let then = self.cut_off();
                 self.clear(at, then);

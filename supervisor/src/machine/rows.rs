@@ -120,7 +120,7 @@ fn instance_row(
 /// What `list` says of a phase.
 fn state_of(phase: &Phase) -> status::State {
     match phase {
-        Phase::Vacant | Phase::Starting => status::State::Starting,
+        Phase::Vacant | Phase::Starting | Phase::Born(_) => status::State::Starting,
         Phase::Installing => status::State::Installing,
         Phase::Alive(alive) if alive.going.is_some() => status::State::Stopping,
         Phase::Alive(alive) => match alive.ready {

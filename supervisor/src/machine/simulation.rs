@@ -200,8 +200,32 @@ impl World {
                 others,
             },
         );
+        // We may die before it is known.
+        if !self.dice.one_in(20) {
+            self.born(instance, run, process);
+        }
         self.answers
             .push(Event::Instance(instance, run, Change::Started(process)));
+    }
+
+    /// It is saved before anything else happens.
+    fn born(&mut self, instance: u16, run: u64, process: Process) {
+        let event = Event::Instance(instance, run, Change::Born(process));
+        let now = Now {
+            boot: BootTime(Duration::from_millis(self.time)),
+            wall: Wall(0),
+            dice: 0,
+        };
+        let before = self.state.clone();
+        let (state, effects) = step(before.clone(), event.clone(), now);
+        assert!(
+            effects.is_empty(),
+            "seed {}: a birth leads to {effects:?}",
+            self.seed
+        );
+        self.check(&before, &event, &state, &effects);
+        self.state = state;
+        self.saved = Some(self.state.clone());
     }
 
     /// The main process ends, if it is there; the machine hears of it later.
@@ -249,7 +273,28 @@ impl World {
                 ),
             },
         });
-        let event = Event::Recovered(survivors.collect());
+        let survivors: Vec<_> = survivors.collect();
+        let known = self.state.instances.iter().zip(&survivors);
+        let born = known.filter_map(|(instance, survivor)| match (&instance.phase, survivor) {
+            (Phase::Born(process), Survivor::Alive(_)) => Some((instance.number, *process)),
+            _ => None,
+        });
+        let born: Vec<_> = born.collect();
+        let event = Event::Recovered(survivors);
+        let now = Now {
+            boot: BootTime(Duration::from_millis(self.time)),
+            wall: Wall(0),
+            dice: 0,
+        };
+        let (after, _) = step(self.state.clone(), event.clone(), now);
+        for (number, process) in born {
+            let found = after.instances.get(usize::from(number));
+            assert!(
+                found.and_then(|instance| instance.phase.process()) == Some(process),
+                "seed {}: {process:?} was left for {found:?}",
+                self.seed
+            );
+        }
         self.happen(event);
     }
 
@@ -269,7 +314,7 @@ impl World {
             let started = after.instances.iter().any(|i| {
                 matches!(
                     i.phase,
-                    Phase::Alive(_) | Phase::Starting | Phase::Backoff { .. }
+                    Phase::Alive(_) | Phase::Starting | Phase::Born(_) | Phase::Backoff { .. }
                 )
             });
             assert!(
@@ -313,7 +358,7 @@ impl World {
             let vacant =
                 instance.phase == Phase::Vacant && (after.leaving || after.successor.is_some());
             let held = match instance.phase {
-                Phase::Alive(_) | Phase::Ended(_) | Phase::Starting => true,
+                Phase::Alive(_) | Phase::Ended(_) | Phase::Starting | Phase::Born(_) => true,
                 Phase::Installing => after
                     .current
                     .as_ref()

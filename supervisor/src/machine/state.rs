@@ -104,6 +104,8 @@ pub enum Phase {
     Installing,
     /// A process is being made.
     Starting,
+    /// It is made, and on its way to its program: whoever comes after us finds it by this.
+    Born(Process),
     /// A process is there.
     Alive(Alive),
     /// The process is asked to go.
@@ -309,13 +311,18 @@ impl Phase {
     pub fn has_tree(&self) -> bool {
         matches!(
             self,
-            Self::Starting | Self::Alive(_) | Self::Stopping { .. } | Self::Clearing { .. }
+            Self::Starting
+                | Self::Born(_)
+                | Self::Alive(_)
+                | Self::Stopping { .. }
+                | Self::Clearing { .. }
         )
     }
 
     /// The main process.
     pub fn process(&self) -> Option<Process> {
         match self {
+            Self::Born(process) => Some(*process),
             Self::Alive(alive) => Some(alive.process),
             Self::Stopping { process, .. } => *process,
             _ => None,

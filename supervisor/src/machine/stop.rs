@@ -24,7 +24,7 @@ impl Turn {
                     };
                     self.stop(at, next, reason.into());
                 }
-                Phase::Starting => self.clear(at, next),
+                Phase::Starting | Phase::Born(_) => self.clear(at, next),
                 Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => *then = next,
                 _ => self.follow(at, next),
             }

@@ -54,6 +54,8 @@ pub struct Prepared {
     pub fds: [RawFd; 3],
     pub extra: Option<RawFd>,
     pub report: RawFd,
+    /// The other end of `report`, our maker's: a copy of it is here, too.
+    pub makers: RawFd,
     /// `cgroup.procs`, open, where clone3 could not do it.
     pub cgroup_procs: Option<RawFd>,
     pub join: Option<(RawFd, c_int)>,
@@ -123,6 +125,7 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
         private_network()?;
     }
     resources(prepared)?;
+    wait_for_word(prepared);
     descriptors(prepared)?;
     signals();
     privileges(prepared)?;
@@ -133,6 +136,19 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
     )?;
     filters(prepared)?;
     execute(prepared)
+}
+
+/// Until our maker has written down that we are there. Where it died before, nobody would ever know of us: nothing begins.
+fn wait_for_word(prepared: &Prepared) {
+    let mut word = 0_u8;
+    // SAFETY: closes a copy that is of no use here, and reads one byte into `word`; or ends this process only. No signal interrupts it:
+    // all are blocked.
+    unsafe {
+        libc::close(prepared.makers);
+        if libc::read(prepared.report, (&raw mut word).cast(), 1) != 1 {
+            libc::_exit(127);
+        }
+    }
 }
 
 /// A process that is more likely to be killed than we are: where that cannot be said, it is no hole.

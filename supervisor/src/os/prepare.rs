@@ -13,7 +13,7 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::Path,
@@ -28,11 +28,16 @@ pub(super) struct Kept {
     stderr: OwnedFd,
     extra: Option<OwnedFd>,
     report: OwnedFd,
+    makers: RawFd,
     landlock: Option<confine::Rules>,
 }
 
 impl Kept {
-    pub fn new(launch: &Launch, view: &View, report: &OwnedFd) -> Result<Self, SpawnError> {
+    pub fn new(
+        launch: &Launch,
+        view: &View,
+        (report, makers): (&OwnedFd, &OwnedFd),
+    ) -> Result<Self, SpawnError> {
         let landlock = match launch.profile {
             Profile::Workflow => {
                 confine::rules(launch, &view.read, &view.write, view.program.as_deref())
@@ -48,6 +53,7 @@ impl Kept {
             stderr: above(&launch.stderr)?,
             extra: launch.extra.as_ref().map(above).transpose()?,
             report: above(report)?,
+            makers: makers.as_raw_fd(),
             landlock,
         })
     }
@@ -134,6 +140,7 @@ pub(super) fn prepare(
         ],
         extra: kept.extra.as_ref().map(AsRawFd::as_raw_fd),
         report: kept.report.as_raw_fd(),
+        makers: kept.makers,
         cgroup_procs: None,
         join: launch
             .join

@@ -10,7 +10,7 @@ use nix::{
 };
 use std::{
     ffi::CString,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 /// Where a process says whether it came to execute its program.
@@ -23,6 +23,16 @@ pub struct Report {
 impl Report {
     pub(super) fn new(end: OwnedFd, prepared: Prepared) -> Self {
         Self { end, prepared }
+    }
+
+    /// It is known to whoever has to know it, and may go on to its program. Without this, and once we are gone, it ends.
+    pub fn let_go(&self) {
+        // Where it is gone already, its report says why.
+        let _ = nix::sys::socket::send(
+            self.end.as_raw_fd(),
+            &[1],
+            nix::sys::socket::MsgFlags::MSG_NOSIGNAL,
+        );
     }
 
     /// What it says so far. None: nothing yet; [`Report::fd`] becomes readable.

@@ -93,6 +93,7 @@ pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
         missing,
         report,
     } = begin(launch)?;
+    report.let_go();
     if let Err(error) = report.wait() {
         end(&pidfd);
         return Err(error);
@@ -111,7 +112,7 @@ pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
     })
 }
 
-/// Starts it, and does not wait until it executes: [`Birth::report`] tells, within [`PATIENCE`] where all is well. One that fails is to be
+/// Makes it. It comes to its program once it is let go ([`Report::let_go`]); and whether it did, [`Birth::report`] tells, within [`PATIENCE`] where all is well. One that fails is to be
 /// ended ([`end`]) by whoever asked for it.
 pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
     let is_root = nix::unistd::geteuid().is_root();
@@ -128,9 +129,10 @@ pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
     }
     let view = View::of(&launch, is_root)?;
     let missing = missing(&launch, is_root);
-    let (report, reported) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|errno| SpawnError::kernel("pipe", errno as i32))?;
-    let kept = Kept::new(&launch, &view, &reported)?;
+    let (report, reported) = std::os::unix::net::UnixStream::pair()
+        .map(|(ours, its)| (OwnedFd::from(ours), OwnedFd::from(its)))
+        .map_err(|error| SpawnError::io("pipe", &error))?;
+    let kept = Kept::new(&launch, &view, (&reported, &report))?;
     let mut prepared = prepare(&launch, &view, &kept, is_root)?;
     let (pid, pidfd) = fork(&launch, &mut prepared)?;
     // The child has its own copies now; ours of the report's end must be closed to see its.

@@ -295,6 +295,10 @@ impl Supervisor {
 fn is_settled(phase: &Phase) -> bool {
     !matches!(
         phase,
-        Phase::Vacant | Phase::Starting | Phase::Stopping { .. } | Phase::Clearing { .. }
+        Phase::Vacant
+            | Phase::Starting
+            | Phase::Born(_)
+            | Phase::Stopping { .. }
+            | Phase::Clearing { .. }
     )
 }

@@ -7,7 +7,7 @@ use super::{
     watch::Source,
 };
 use crate::{
-    machine::{Change, Preparation, Process, Trouble, Version},
+    machine::{Change, Event, Preparation, Process, Trouble, Version},
     os::{
         clock,
         folders::{self},
@@ -131,6 +131,8 @@ impl Supervisor {
             spawn::end(&pidfd);
             failed(error.to_string())
         })?;
+        self.save_birth(name, instance, run, birth.pid);
+        birth.report.let_go();
         if let Some(room) = self.room(name, instance) {
             room.unprotected = unprotected;
             room.protections = None;
@@ -144,6 +146,14 @@ impl Supervisor {
         let until = clock::now() + spawn::PATIENCE;
         self.births.push_back((until, name.clone(), instance, run));
         Ok(())
+    }
+
+    /// Whoever comes after us knows the process before it comes to its program. Only our own death matters here: the disk need not have it.
+    fn save_birth(&mut self, name: &Name, instance: u16, run: u64, pid: i32) {
+        let start_time = identity::start_time(pid).unwrap_or_default();
+        let process = Process { pid, start_time };
+        self.feed(name, Event::Instance(instance, run, Change::Born(process)));
+        self.save(name, false);
     }
 
     /// A main process came to its program, or told why not, or its time for that is over.
