@@ -43,10 +43,7 @@ use crate::{
     snapshot::Snapshots,
     time::BootTime,
 };
-use nix::{
-    fcntl::{Flock, FlockArg},
-    sys::signalfd::SignalFd,
-};
+use nix::{fcntl::Flock, sys::signalfd::SignalFd};
 use room::Workflow;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -152,8 +149,8 @@ impl Supervisor {
             .lock()
             .map_or_else(|| File::create(own.join("lock")), Ok)
             .map_err(at(&own))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| RunError::Running(settings.state.clone()))?;
+        let lock =
+            take_over::hold(lock).ok_or_else(|| RunError::Running(settings.state.clone()))?;
         let (journal, cut) = Journal::open(&own.join("journal"))?;
         if cut > 0 {
             tracing::warn!(

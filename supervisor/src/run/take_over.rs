@@ -8,6 +8,7 @@ use crate::{
     os::{clock, identity::Pidfd, inherited, notify::NotifySocket},
     protocol::Response,
 };
+use nix::fcntl::{Flock, FlockArg};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -23,6 +24,22 @@ use swarm_manifests::{name::Name, report};
 
 /// The old agent has so long to go by itself.
 const AGENT_GRACE: Duration = Duration::from_secs(3);
+
+/// A child of a supervisor that was killed holds its lock too, until it has come to its program or has ended.
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// Holds the lock; none: another supervisor does.
+pub(super) fn hold(mut lock: File) -> Option<Flock<File>> {
+    let begun = clock::now();
+    loop {
+        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => return Some(held),
+            Err((back, _)) if clock::now().since(begun) < LET_GO => lock = back,
+            Err(_) => return None,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// What was handed on and is not taken yet; nothing in an ordinary start.
 #[derive(Default)]
