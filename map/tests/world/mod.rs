@@ -374,7 +374,7 @@ pub fn row(box_name: &str, workflow: &str, state: &str) -> Value {
     json!({
         "box": box_name, "workflow": workflow, "bundle": workflow, "version": "1.2.0", "digest": "sha256:00", "mode": "daemon", "state": state,
         "reason": null, "rule": null, "since": null, "pid": 42, "instance": 0, "restarts": 0, "up_s": 1.0, "time_left_s": null,
-        "last_exit": null, "memory_bytes": 1000, "cpu_s": 0.1, "commit": "c0ffee", "by": "alice", "next": null,
+        "last_exit": null, "memory_bytes": 1000, "cpu_s": 0.1, "commit": "c0ffee", "by": "alice", "next": null, "protections": [],
     })
 }
 
