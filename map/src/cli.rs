@@ -37,7 +37,7 @@ pub enum Command {
         #[arg(long, value_name = "DURATION", default_value = "1h")]
         valid: String,
     },
-    /// Print the map's own public key: boxes pin it as [map] key
+    /// Print the map's own public key: boxes pin it as `[map]` key
     Key {
         /// Where the map keeps everything
         #[command(flatten)]
