@@ -106,7 +106,8 @@ impl Kind {
 impl Objects {
     /// Opens the repository at `path` (bare mirror, or a person's clone), or makes a bare one where there is nothing and `create`.
     pub fn open(path: &Path, create: bool) -> Result<Self, ObjectError> {
-        if create && !path.join("objects").is_dir() && !path.join(".git").exists() {
+        // One that was killed while it made the folder left half of it: that is made whole.
+        if create && git_dir(path).is_none() && !path.join(".git").exists() {
             make_bare(path).map_err(|source| ObjectError::Io {
                 path: path.into(),
                 source,
@@ -279,6 +280,7 @@ pub fn git_dir(path: &Path) -> Option<PathBuf> {
         .then_some(inner)
 }
 
+/// HEAD comes last: where it is, everything is.
 fn make_bare(path: &Path) -> io::Result<()> {
     for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         fs::create_dir_all(path.join(folder))?;

@@ -317,3 +317,13 @@ fn what_an_agent_took_over_and_did_not_see_on_the_disk_goes_with_it() {
         assert_eq!(left.len(), if is_settled { 2 } else { 0 }, "{left:?}");
     }
 }
+
+#[test]
+fn a_mirror_that_was_half_made_when_its_maker_was_killed_is_made_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mirror = folder.path().join("mirror");
+    fs::create_dir_all(mirror.join("objects/info")).expect("half a mirror");
+    assert!(Objects::open(&mirror, false).is_err());
+    Objects::open(&mirror, true).expect("made whole");
+    Objects::open(&mirror, false).expect("whole");
+}
