@@ -29,22 +29,31 @@ fn a_manifest_that_needs_two_people_waits_and_says_for_whom() -> Result<()> {
     Ok(())
 }
 
+/// A box that only `sync` wakes, and a workflow on its way there whose install runs this.
+fn box_that_installs<'a>(
+    world: &'a World,
+    deploy: &Deploy<'_>,
+    workflow: &str,
+    install: &str,
+) -> Result<SwarmBox<'a>> {
+    let remote = deploy.remote().display().to_string();
+    let mut here = SwarmBox::new(world, "box-1", deploy, &remote, "poll = \"1h\"\n", "")?;
+    here.run()?;
+    let toml = format!(
+        "engine = \"sh\"\nentry = \"main.sh\"\n\n[install]\ncommand = [\"sh\", \"-c\", \"{install}\"]\n"
+    );
+    let folder = deploy.source(workflow, "1.0.0", &toml, &[("main.sh", TICKER)])?;
+    deploy.pack(&["publish", &folder])?;
+    deploy.manifest(workflow, &daemon("1.0.0"))?;
+    deploy.push()?;
+    Ok(here)
+}
+
 #[test]
 fn sync_returns_when_the_install_has_ended() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let remote = deploy.remote().display().to_string();
-    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1h\"\n", "")?;
-    here.run()?;
-    let folder = deploy.source(
-        "slow",
-        "1.0.0",
-        "engine = \"sh\"\nentry = \"main.sh\"\n\n[install]\ncommand = [\"sleep\", \"2\"]\n",
-        &[("main.sh", TICKER)],
-    )?;
-    deploy.pack(&["publish", &folder])?;
-    deploy.manifest("slow", &daemon("1.0.0"))?;
-    deploy.push()?;
+    let here = box_that_installs(&world, &deploy, "slow", "sleep 2")?;
     here.agent(&["sync"])?;
     let row = here.row("slow")?.expect("sync has waited for it");
     assert!(
@@ -60,18 +69,7 @@ fn sync_returns_when_the_install_has_ended() -> Result<()> {
 fn sync_tells_of_an_install_that_fails() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let remote = deploy.remote().display().to_string();
-    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1h\"\n", "")?;
-    here.run()?;
-    let folder = deploy.source(
-        "broken",
-        "1.0.0",
-        "engine = \"sh\"\nentry = \"main.sh\"\n\n[install]\ncommand = [\"sh\", \"-c\", \"exit 7\"]\n",
-        &[("main.sh", TICKER)],
-    )?;
-    deploy.pack(&["publish", &folder])?;
-    deploy.manifest("broken", &daemon("1.0.0"))?;
-    deploy.push()?;
+    let here = box_that_installs(&world, &deploy, "broken", "exit 7")?;
     let output = here.try_agent(&["sync"])?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
