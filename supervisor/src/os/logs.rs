@@ -49,6 +49,17 @@ pub struct LogWriter {
 struct Partial {
     bytes: Vec<u8>,
     since: Option<BootTime>,
+    /// What came before these bytes is in the log already: an end right here ends that, and is no empty line.
+    continues: bool,
+}
+
+/// What the log waits for the rest of.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest<'a> {
+    /// What is not in the log yet.
+    pub bytes: &'a [u8],
+    /// Whether something of the same line is in the log already.
+    pub continues: bool,
 }
 
 impl LogWriter {
@@ -101,21 +112,21 @@ impl LogWriter {
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             partial.bytes.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
-            self.take_line(&mut out, &head, &partial.bytes, stream, now, see);
+            if !(partial.continues && partial.bytes.is_empty()) {
+                self.take_line(&mut out, &head, &partial.bytes, stream, now, see);
+            }
             partial.bytes.clear();
+            partial.continues = false;
         }
         partial.bytes.extend_from_slice(rest);
         while partial.bytes.len() >= MAX_LINE {
             let piece: Vec<u8> = partial.bytes.drain(..MAX_LINE).collect();
             self.take_line(&mut out, &head, &piece, stream, now, see);
+            partial.continues = true;
         }
-        if partial.bytes.is_empty() {
-            // Most of the time nothing waits, and then nothing is kept for it.
-            partial = Partial::default();
-        } else {
-            partial.bytes.shrink_to_fit();
-            partial.since = Some(now);
-        }
+        // Most of the time nothing waits, and then nothing is kept for it.
+        partial.bytes.shrink_to_fit();
+        partial.since = (!partial.bytes.is_empty()).then_some(now);
         *self.partial(stream) = partial;
         self.write(&out, now)
     }
@@ -159,18 +170,27 @@ impl LogWriter {
         Ok(())
     }
 
-    /// The line of a stream that has no end yet.
-    pub fn rest(&self, stream: Stream) -> &[u8] {
-        match stream {
-            Stream::Stdout => &self.stdout.bytes,
-            Stream::Stderr | Stream::Swarm => &self.stderr.bytes,
-        }
+    /// The line of a stream that has no end yet; none: it had one.
+    pub fn rest(&self, stream: Stream) -> Option<Rest<'_>> {
+        let partial = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr | Stream::Swarm => &self.stderr,
+        };
+        let is_something = partial.continues || !partial.bytes.is_empty();
+        is_something.then_some(Rest {
+            bytes: &partial.bytes,
+            continues: partial.continues,
+        })
     }
 
     /// Such a line as a former life of ours kept it.
-    pub fn set_rest(&mut self, stream: Stream, bytes: Vec<u8>, now: BootTime) {
+    pub fn set_rest(&mut self, stream: Stream, bytes: Vec<u8>, continues: bool, now: BootTime) {
         let since = (!bytes.is_empty()).then_some(now);
-        *self.partial(stream) = Partial { bytes, since };
+        *self.partial(stream) = Partial {
+            bytes,
+            since,
+            continues,
+        };
     }
 
     /// Whether it prints more than is kept.
@@ -200,30 +220,34 @@ impl LogWriter {
             .map(|since| since + PATIENCE)
     }
 
-    /// Writes what waits: at the deadline, and when the process has ended.
-    pub fn flush(
+    /// Whether a line of this stream has waited for its end long enough.
+    pub fn is_overdue(&self, stream: Stream, now: BootTime) -> bool {
+        let partial = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr | Stream::Swarm => &self.stderr,
+        };
+        partial.since.is_some_and(|since| since + PATIENCE <= now)
+    }
+
+    /// Writes what there is of a line as it is: when it has waited, and when the process has ended.
+    pub fn cut(
         &mut self,
+        stream: Stream,
         now: BootTime,
         wall: Wall,
         see: &mut dyn FnMut(Stream, &str),
     ) -> io::Result<()> {
         self.budget.refill(now);
-        let mut out = Vec::new();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let partial = std::mem::take(self.partial(stream));
-            if !partial.bytes.is_empty() {
-                self.take_line(
-                    &mut out,
-                    &head(wall, stream),
-                    &partial.bytes,
-                    stream,
-                    now,
-                    see,
-                );
-            }
+        let partial = std::mem::take(self.partial(stream));
+        if partial.bytes.is_empty() {
+            self.partial(stream).continues = partial.continues;
+            return Ok(());
         }
-        self.write(&out, now)?;
-        self.tell_losses(now, wall)
+        let mut out = Vec::new();
+        let head = head(wall, stream);
+        self.take_line(&mut out, &head, &partial.bytes, stream, now, see);
+        self.partial(stream).continues = true;
+        self.write(&out, now)
     }
 
     /// Writes how much was dropped, if anything was since it was written last.
@@ -382,8 +406,11 @@ mod tests {
         }
         assert_eq!(seen, ["hello", "world", ""]);
         assert_eq!(log.deadline(), Some(at(501)));
-        log.flush(at(501), WALL, &mut |_, line| seen.push(line.to_owned()))
-            .expect("flushed");
+        assert!(log.is_overdue(Stream::Stderr, at(501)));
+        log.cut(Stream::Stderr, at(501), WALL, &mut |_, line| {
+            seen.push(line.to_owned());
+        })
+        .expect("cut");
         assert_eq!(seen.last().map(String::as_str), Some("xxx"));
         assert_eq!(log.deadline(), None);
         let text = fs::read_to_string(dir.path().join("0.log")).expect("the file");
@@ -392,6 +419,33 @@ mod tests {
                 "2026-11-23T10:21:34.007Z o hello\n2026-11-23T10:21:34.007Z o world\n"
             ),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_line_that_was_cut_is_no_empty_line() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, None).expect("open");
+        let feed = |log: &mut LogWriter, text: &str| {
+            log.feed(Stream::Stdout, text.as_bytes(), at(1), WALL, &mut nobody())
+                .expect("fed");
+        };
+        let cut = |log: &mut LogWriter| {
+            log.cut(Stream::Stdout, at(501), WALL, &mut nobody())
+                .expect("cut");
+        };
+        feed(&mut log, "begun");
+        cut(&mut log);
+        feed(&mut log, " and");
+        cut(&mut log);
+        cut(&mut log);
+        assert!(log.rest(Stream::Stdout).is_some_and(|rest| rest.continues));
+        feed(&mut log, "\n\nnext\n");
+        let long = "a".repeat(MAX_LINE);
+        feed(&mut log, &format!("{long}\nlast\n"));
+        assert_eq!(
+            texts(dir.path()),
+            ["begun", " and", "", "next", &long, "last"]
         );
     }
 
@@ -455,8 +509,8 @@ mod tests {
             fed * 6000,
             "whoever waits for a line sees all of them"
         );
-        log.flush(log.deadline().expect("a loss is told"), WALL, &mut nobody())
-            .expect("flushed");
+        log.tell_losses(log.deadline().expect("a loss is told"), WALL)
+            .expect("told");
         let last = texts(dir.path()).pop().expect("a line");
         assert!(
             last.starts_with("dropped ") && last.contains(" lines"),

@@ -37,6 +37,12 @@ pub struct Head {
     pub place: Place,
     /// Bytes of the line that had no end yet.
     pub rest: usize,
+    /// Whether something of that line was in the log already.
+    #[serde(default)]
+    pub continues: bool,
+    /// No portion: what there is of that line is written as it is.
+    #[serde(default)]
+    pub cuts: bool,
 }
 
 /// The end of a log.
@@ -80,16 +86,7 @@ impl Spool {
         most: usize,
         portion: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(head)?;
-        if bytes.len() > HEAD {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        bytes.resize(HEAD, b' ');
-        bytes.extend_from_slice(rest);
-        let start = bytes.len() as u64;
-        // First the old portion goes, then the head changes: a head never stands over a portion of another.
-        self.file.set_len(0)?;
-        self.file.write_all_at(&bytes, 0)?;
+        let start = self.note(head, rest)?;
         let mut at = start.cast_signed();
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
         let count = match splice(pipe, None, &self.file, Some(&mut at), most, flags) {
@@ -98,6 +95,20 @@ impl Spool {
         };
         portion.resize(count, 0);
         self.file.read_exact_at(portion, start)
+    }
+
+    /// Notes what is about to be done to a log. Where the note ends.
+    pub fn note(&self, head: &Head, rest: &[u8]) -> io::Result<u64> {
+        let mut bytes = serde_json::to_vec(head)?;
+        if bytes.len() > HEAD {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        bytes.resize(HEAD, b' ');
+        bytes.extend_from_slice(rest);
+        // First the old portion goes, then the head changes: a head never stands over a portion of another.
+        self.file.set_len(0)?;
+        self.file.write_all_at(&bytes, 0)?;
+        Ok(bytes.len() as u64)
     }
 
     /// The portion is in the log.
@@ -111,7 +122,7 @@ fn unfinished(bytes: &[u8]) -> Option<Unfinished> {
     let (head, rest) = bytes.split_at_checked(HEAD)?;
     let head: Head = serde_json::from_slice(head.trim_ascii_end()).ok()?;
     let (rest, portion) = rest.split_at_checked(head.rest)?;
-    (!portion.is_empty()).then(|| Unfinished {
+    (head.cuts || !portion.is_empty()).then(|| Unfinished {
         rest: rest.to_owned(),
         portion: portion.to_owned(),
         head,
@@ -130,6 +141,8 @@ mod tests {
             stream: Stream::Stderr,
             place: Place { inode: 5, size: 7 },
             rest,
+            continues: false,
+            cuts: false,
         }
     }
 
@@ -161,6 +174,26 @@ mod tests {
         assert_eq!(Spool::open(&path).expect("open").1, None);
         assert_eq!(take(b"", 64), b"", "nothing now");
         assert_eq!(Spool::open(&path).expect("open").1, None);
+    }
+
+    #[test]
+    fn a_line_about_to_be_cut_is_found_without_a_portion() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("spool");
+        let (spool, _) = Spool::open(&path).expect("open");
+        let cut = Head {
+            cuts: true,
+            ..head(5)
+        };
+        spool.note(&cut, b"begun").expect("noted");
+        let found = Spool::open(&path).expect("open").1.expect("unfinished");
+        assert_eq!((found.head, found.rest), (cut, b"begun".to_vec()));
+        spool.note(&head(5), b"begun").expect("noted");
+        assert_eq!(
+            Spool::open(&path).expect("open").1,
+            None,
+            "nothing was taken"
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ use swarm_manifests::{
 const PORTION: usize = 64 << 10;
 /// A pipe holds 64 KiB by default, and so much at most.
 const FULL_PIPE: usize = 1 << 20;
+/// How a kept line begins that goes on from what is in the log.
+const GOES_ON: &[u8] = b"\n";
 
 impl Supervisor {
     /// Something came through a pipe: one portion of it is taken; what is left wakes us again.
@@ -80,14 +82,7 @@ impl Supervisor {
             return Ok(false);
         }
         if !output.log.is_flooded(clock::now()) {
-            let rest = output.log.rest(stream);
-            let head = Head {
-                workflow: name.clone(),
-                instance,
-                stream,
-                place: output.log.place()?,
-                rest: rest.len(),
-            };
+            let (head, rest) = output.head(name, instance, stream)?;
             let pipe = output.pipes.fd(stream);
             let most = PORTION.min(output.log.portion());
             match self.spool.take(&head, rest, pipe, most, portion) {
@@ -161,13 +156,18 @@ impl Supervisor {
             return Ok(());
         };
         for stream in STREAMS {
-            let rest = output.kept_rest(stream)?;
-            output.log.set_rest(stream, rest, now);
+            let (rest, continues) = output.kept_rest(stream)?;
+            output.log.set_rest(stream, rest, continues, now);
         }
         let Some(former) = former else { return Ok(()) };
-        let Head { stream, place, .. } = former.head;
+        let Head {
+            stream,
+            place,
+            continues,
+            ..
+        } = former.head;
         output.log.rewind(place)?;
-        output.log.set_rest(stream, former.rest, now);
+        output.log.set_rest(stream, former.rest, continues, now);
         self.log_output(name, instance, stream, &former.portion);
         self.spool.done()
     }
@@ -188,12 +188,62 @@ impl Supervisor {
     /// The tree is gone: the last line without its end is a line too.
     pub(super) fn finish_output(&mut self, name: &Name, instance: u16) {
         self.drain_output(name, instance);
+        let now = clock::now();
+        for stream in STREAMS {
+            self.cut_line(name, instance, stream);
+            if let Some(output) = self
+                .room(name, instance)
+                .and_then(|room| room.output.as_mut())
+            {
+                output.log.set_rest(stream, Vec::new(), false, now);
+                if let Err(error) = output.keep_rest(stream) {
+                    tracing::warn!(workflow = %name, instance, %error, "an old line may come again");
+                }
+            }
+        }
+        self.tell_loss(name, instance);
+    }
+
+    /// What there is of a line is written without its end; our death in between neither loses nor doubles it.
+    fn cut_line(&mut self, name: &Name, instance: u16, stream: Stream) {
+        let workflow = self.workflows.get_mut(name);
+        let room = workflow.and_then(|workflow| workflow.rooms.get_mut(&instance));
+        let Some(output) = room.and_then(|room| room.output.as_mut()) else {
+            return;
+        };
+        if output
+            .log
+            .rest(stream)
+            .is_none_or(|rest| rest.bytes.is_empty())
+        {
+            return;
+        }
+        let noted = output
+            .head(name, instance, stream)
+            .and_then(|(head, rest)| {
+                let head = Head { cuts: true, ..head };
+                self.spool.note(&head, rest)
+            });
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the spool cannot be written");
+        }
+        let cut = output
+            .log
+            .cut(stream, clock::now(), clock::wall(), &mut |_, _| {})
+            .and_then(|()| output.keep_rest(stream))
+            .and_then(|()| self.spool.done());
+        if let Err(error) = cut {
+            tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
+        }
+    }
+
+    fn tell_loss(&mut self, name: &Name, instance: u16) {
         if let Some(output) = self
             .room(name, instance)
             .and_then(|room| room.output.as_mut())
-            && let Err(error) = output.flush(clock::now())
+            && let Err(error) = output.log.tell_losses(clock::now(), clock::wall())
         {
-            tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
+            tracing::warn!(workflow = %name, instance, %error, "a count of dropped lines is lost");
         }
     }
 
@@ -243,13 +293,21 @@ impl Supervisor {
             return;
         }
         for (name, instance) in std::mem::take(&mut self.half_lines) {
-            if let Some(output) = self
+            for stream in STREAMS {
+                let is_overdue = self
+                    .room(&name, instance)
+                    .and_then(|room| room.output.as_ref())
+                    .is_some_and(|output| output.log.is_overdue(stream, now));
+                if is_overdue {
+                    self.cut_line(&name, instance, stream);
+                }
+            }
+            let is_due = self
                 .room(&name, instance)
-                .and_then(|room| room.output.as_mut())
-                && output.log.deadline().is_some_and(|at| at <= now)
-                && let Err(error) = output.flush(now)
-            {
-                tracing::warn!(workflow = %name, %error, "output could not be logged");
+                .and_then(|room| room.output.as_ref())
+                .is_some_and(|output| output.log.deadline().is_some_and(|at| at <= now));
+            if is_due {
+                self.tell_loss(&name, instance);
             }
             self.note_printed(&name, instance);
         }
@@ -286,38 +344,54 @@ impl Supervisor {
 }
 
 impl Output {
-    /// Lines without an end are written as they are.
-    fn flush(&mut self, now: BootTime) -> io::Result<()> {
-        self.log.flush(now, clock::wall(), &mut |_, _| {})?;
-        STREAMS
-            .into_iter()
-            .try_for_each(|stream| self.keep_rest(stream))
+    /// What the spool is told of a portion: where the log is now.
+    fn head(&self, name: &Name, instance: u16, stream: Stream) -> io::Result<(Head, &[u8])> {
+        let rest = self.log.rest(stream);
+        let bytes = rest.map_or(&[][..], |rest| rest.bytes);
+        let head = Head {
+            workflow: name.clone(),
+            instance,
+            stream,
+            place: self.log.place()?,
+            rest: bytes.len(),
+            continues: rest.is_some_and(|rest| rest.continues),
+            cuts: false,
+        };
+        Ok((head, bytes))
     }
 
-    /// A line without its end outlives us: it has left the pipe.
+    /// A line without its end outlives us: it has left the pipe. In the file a line that goes on begins with a line's end, which is in
+    /// no such line.
     fn keep_rest(&mut self, stream: Stream) -> io::Result<()> {
         let (path, rest) = (self.rest_path(stream), self.log.rest(stream));
         let kept = &mut self.kept_rest[Supervisor::stream_index(stream)];
-        if rest.is_empty() && !*kept {
-            return Ok(());
-        }
-        *kept = !rest.is_empty();
-        if rest.is_empty() {
-            fs::remove_file(path)
+        let Some(rest) = rest else {
+            return if std::mem::take(kept) {
+                fs::remove_file(path)
+            } else {
+                Ok(())
+            };
+        };
+        *kept = true;
+        let new = path.with_extension("new");
+        let bytes = if rest.continues {
+            &[GOES_ON, rest.bytes].concat()
         } else {
-            let new = path.with_extension("new");
-            fs::write(&new, rest).and_then(|()| fs::rename(&new, &path))
-        }
+            rest.bytes
+        };
+        fs::write(&new, bytes).and_then(|()| fs::rename(&new, &path))
     }
 
-    /// What a former life of ours kept so.
-    fn kept_rest(&mut self, stream: Stream) -> io::Result<Vec<u8>> {
+    /// What a former life of ours kept so, and whether it goes on from what is in the log.
+    fn kept_rest(&mut self, stream: Stream) -> io::Result<(Vec<u8>, bool)> {
         match fs::read(self.rest_path(stream)) {
             Ok(rest) => {
                 self.kept_rest[Supervisor::stream_index(stream)] = true;
-                Ok(rest)
+                Ok(rest
+                    .strip_prefix(GOES_ON)
+                    .map_or_else(|| (rest.clone(), false), |rest| (rest.to_vec(), true)))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), false)),
             Err(error) => Err(error),
         }
     }
