@@ -11,11 +11,16 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use swarm_manifests::{id::Oid, problem::Refusal, rules::remote::PACK};
+use swarm_manifests::{
+    id::Oid,
+    indexer::{QUARANTINE, SOCKET, STARTER},
+    problem::Refusal,
+    rules::remote::PACK,
+};
 use swarm_repository::{index, objects::ObjectError};
 use swarm_wire::{
     fetch,
-    indexer::Indexed,
+    indexer::{Indexed, Quarantine},
     remote::{Blobs, Options},
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -73,10 +78,10 @@ impl Fetch {
             return Ok(None);
         };
         let own = config.own();
-        let quarantine = own.join("quarantine");
+        let quarantine = quarantine(&own, std::env::var_os(STARTER).map(PathBuf::from));
         let mirror = own.join("mirror");
-        index::clear(&quarantine, &mirror)
-            .with_context(|| format!("cannot clear {}", quarantine.display()))?;
+        index::clear(&quarantine.folder, &mirror)
+            .with_context(|| format!("cannot clear {}", quarantine.folder.display()))?;
         let options = Options {
             credentials_file: repository.credentials_file.clone(),
             known_hosts: repository.known_hosts.clone(),
@@ -177,6 +182,13 @@ impl Fetch {
         }
         Ok(())
     }
+}
+
+/// The supervisor's, where it starts indexers as a user of their own; else ours.
+fn quarantine(own: &Path, starter: Option<PathBuf>) -> Quarantine {
+    let folder = starter.as_deref().unwrap_or(own).join(QUARANTINE);
+    let starter = starter.map(|starter| starter.join(SOCKET));
+    Quarantine { folder, starter }
 }
 
 fn lost(error: &dyn std::fmt::Display) -> Refusal {

@@ -19,7 +19,6 @@ pub mod walker;
 pub mod walk;
 
 pub mod fetch;
-pub mod indexer;
 
 pub mod allowance;
 pub mod bundles;

@@ -3,7 +3,9 @@
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
 use swarm_agent::{cli::Cli, commands};
-use swarm_supervisor::handover::CHECK;
+use swarm_manifests::indexer::ROLE;
+use swarm_repository::index;
+use swarm_supervisor::{handover::CHECK, indexer};
 
 fn main() -> ExitCode {
     let outcome = match std::env::var("SWARM_ROLE").as_deref() {
@@ -14,7 +16,7 @@ fn main() -> ExitCode {
             )
         }
         Ok(CHECK) => commands::check_upgrade(&Cli::parse()),
-        Ok(swarm_wire::indexer::ROLE) => swarm_agent::indexer::run(),
+        Ok(ROLE) => take_apart(),
         Ok("demo-git-server") => commands::serve_demo_git(),
         _ => return commands::dispatch(Cli::parse()),
     };
@@ -25,4 +27,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The indexer: a received pack becomes objects below one folder.
+fn take_apart() -> anyhow::Result<()> {
+    let work = indexer::begin()?;
+    index::index(work.pack, &work.folder, index::Limits::default())?;
+    Ok(())
 }

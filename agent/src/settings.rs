@@ -9,6 +9,7 @@ use std::{
 };
 use swarm_manifests::{
     bundle::MAX_TEXT,
+    indexer::ALONE,
     name::Name,
     settings::{self, Engine, Settings},
 };
@@ -26,6 +27,8 @@ pub struct Config {
     pub engines: BTreeMap<Name, Engine>,
     /// `SWARM_LOCAL`: everything comes from this folder, unsigned.
     pub local: Option<PathBuf>,
+    /// Why the indexer is not a user of its own, where it is not.
+    pub indexer_alone: Option<String>,
 }
 
 impl Config {
@@ -38,7 +41,11 @@ impl Config {
             bail!("{}", lines.join("\n"));
         };
         let local = std::env::var_os("SWARM_LOCAL").map(PathBuf::from);
-        Self::of(file, settings, local)
+        let config = Self::of(file, settings, local)?;
+        Ok(Self {
+            indexer_alone: std::env::var(ALONE).ok(),
+            ..config
+        })
     }
 
     /// Fills in the defaults.
@@ -62,6 +69,7 @@ impl Config {
             settings,
             engines,
             local,
+            indexer_alone: None,
         })
     }
 

@@ -11,6 +11,7 @@ mod document;
 pub mod facts;
 mod forms;
 pub mod id;
+pub mod indexer;
 pub mod key;
 pub mod lock;
 pub mod manifest;

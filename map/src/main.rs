@@ -2,16 +2,17 @@
 
 use clap::Parser as _;
 use std::process::ExitCode;
+use swarm_manifests::indexer::ROLE;
 use swarm_map::{
     cli::{AuditCommand, Cli, Command},
-    commands,
-    mirror::indexer,
-    serve, settings,
+    commands, serve, settings,
 };
+use swarm_repository::index;
+use swarm_supervisor::indexer;
 
 fn main() -> ExitCode {
     let outcome = match std::env::var("SWARM_ROLE").as_deref() {
-        Ok(swarm_wire::indexer::ROLE) => indexer::run(),
+        Ok(ROLE) => take_apart(),
         _ => run(Cli::parse().command),
     };
     match outcome {
@@ -47,4 +48,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             host,
         } => commands::inventory::run(&store.store, host.as_deref()),
     }
+}
+
+/// The indexer: a received pack becomes objects below one folder.
+fn take_apart() -> anyhow::Result<()> {
+    let work = indexer::begin()?;
+    index::index(work.pack, &work.folder, index::Limits::default())?;
+    Ok(())
 }

@@ -24,6 +24,8 @@ pub mod handover;
 
 pub mod client;
 
+pub mod indexer;
+
 pub mod run;
 
 pub mod os;

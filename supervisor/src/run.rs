@@ -11,6 +11,7 @@ mod answers;
 mod copies;
 mod feeds;
 mod given;
+mod indexers;
 mod install;
 mod jobs;
 mod keep;
@@ -119,6 +120,7 @@ pub(crate) struct Supervisor {
     /// What a former life of ours may not have logged.
     unfinished: Option<Unfinished>,
     agent: agent::Link,
+    indexers: indexers::Indexers,
     pub(crate) control: Control,
     /// When the journal's group is to be on the disk.
     sync_by: Option<BootTime>,
@@ -205,6 +207,7 @@ impl Supervisor {
             spool,
             unfinished,
             agent: agent::Link::new(),
+            indexers: indexers::Indexers::default(),
             control,
             sync_by: None,
             watchdog: systemd::Watchdog::from_environment(clock::now()),
@@ -244,6 +247,8 @@ impl Supervisor {
             Source::Signals => self.signalled(),
             Source::Agent => self.agent_ready(),
             Source::AgentExit => self.agent_exited(),
+            Source::IndexerWanted => self.indexer_wanted(),
+            Source::IndexerEnded(id) => self.indexer_ended(id),
             Source::Listener => self.accept_clients(),
             Source::Client(id) => self.client_ready(id),
             Source::Exit(workflow, instance) => self.main_ended(&workflow, instance),

@@ -51,12 +51,20 @@ fn it_writes_and_reads_its_quarantine() {
     let exit = inside(|dir| {
         let mut file = fs::File::create(dir.join("objects")).expect("created");
         file.write_all(&vec![7; 1 << 20]).expect("written");
-        fs::create_dir(dir.join("aa")).expect("folder");
-        fs::rename(dir.join("objects"), dir.join("aa/objects")).expect("renamed");
-        fs::set_permissions(dir.join("aa/objects"), fs::Permissions::from_mode(0o444))
-            .expect("mode");
+        fs::rename(dir.join("objects"), dir.join("renamed")).expect("renamed");
+        fs::set_permissions(dir.join("renamed"), fs::Permissions::from_mode(0o444)).expect("mode");
         fs::read(dir.join("pack")).expect("read") == b"bytes"
-            && fs::remove_file(dir.join("aa/objects")).is_ok()
+            && fs::remove_file(dir.join("renamed")).is_ok()
+    });
+    assert_eq!(exit, worked());
+}
+
+#[test]
+fn it_makes_plain_files_only() {
+    let exit = inside(|dir| {
+        fs::create_dir(dir.join("folder")).is_err()
+            && std::os::unix::fs::symlink("/etc/passwd", dir.join("link")).is_err()
+            && nix::unistd::mkfifo(&dir.join("pipe"), nix::sys::stat::Mode::S_IRWXU).is_err()
     });
     assert_eq!(exit, worked());
 }

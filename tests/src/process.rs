@@ -263,6 +263,12 @@ pub fn child_in_role(parent: u32, role: &str) -> Option<u32> {
     })
 }
 
+/// The indexer that is at work for a box: a child of its supervisor, or of its agent where users cannot be switched.
+pub fn indexer_of(supervisor: u32) -> Option<u32> {
+    child_in_role(supervisor, "indexer")
+        .or_else(|| child_in_role(child_in_role(supervisor, "agent")?, "indexer"))
+}
+
 fn children(parent: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
         return Vec::new();

@@ -72,6 +72,15 @@ impl<'a> SwarmBox<'a> {
         self.world.path("boxes").join(&self.name).join(name)
     }
 
+    /// Where packs come first.
+    pub fn quarantine(&self) -> PathBuf {
+        let starters = self.path("state/indexer/quarantine");
+        if starters.is_dir() {
+            return starters;
+        }
+        self.path("state/agent/quarantine")
+    }
+
     /// Starts the agent, and waits until it answers. Workflows of an earlier one go on.
     pub fn run(&mut self) -> Result<()> {
         let mut command = self.world.agent();

@@ -217,7 +217,10 @@ fn a_death_of_the_agent_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Resu
                 .into_iter()
                 .find(|child| *child != dead && is_agent(*child))
         })?;
-        for indexer in below(agent) {
+        for indexer in below(agent)
+            .into_iter()
+            .chain(process::indexer_of(supervisor))
+        {
             process::signal(indexer, "KILL");
         }
         process::signal(agent, "KILL");
@@ -225,7 +228,7 @@ fn a_death_of_the_agent_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Resu
     }
     here.until_runs("large", "1.0.0")?;
     // A look of this moment may have something there; what was left would stay.
-    let quarantine = here.path("state/agent/quarantine");
+    let quarantine = here.quarantine();
     until("an empty quarantine", || {
         fs::read_dir(&quarantine)
             .ok()?

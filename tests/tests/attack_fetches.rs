@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use swarm_tests::{
     Deploy, GitOverHttp, SwarmBox, World, large,
-    process::{child_in_role, signal},
+    process::{child_in_role, indexer_of, signal},
     tap::{Act, Tap},
     until,
 };
@@ -46,7 +46,7 @@ fn push_large(deploy: &Deploy<'_>) -> Result<()> {
 
 /// What is left of fetches.
 fn left(here: &SwarmBox<'_>) -> Result<Vec<String>> {
-    let quarantine = fs::read_dir(here.path("state/agent/quarantine"))?;
+    let quarantine = fs::read_dir(here.quarantine())?;
     let half = fs::read_dir(here.path("state/agent/mirror/objects/pack"))?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -102,7 +102,7 @@ fn an_indexer_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<
     push_large(&deploy)?;
     until("half of it here", || tap.has_acted().then_some(()))?;
     let indexer = until("an indexer under way", || {
-        child_in_role(child_in_role(here.supervisor_pid()?, "agent")?, "indexer")
+        indexer_of(here.supervisor_pid()?)
     })?;
     signal(indexer, "KILL");
     assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
@@ -126,4 +126,59 @@ fn a_pack_with_other_bytes_is_refused_as_often_as_it_comes() -> Result<()> {
     .with_context(|| here.agent(&["status"]).unwrap_or_default())?;
     assert_eq!(here.until_runs("ticker", "1.0.0")?.pid, before.pid);
     recovers(&here, &tap)
+}
+
+/// What `/proc` says of a process.
+fn status_of(pid: u32, field: &str) -> Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    Ok(value.context("no such field")?.trim().to_owned())
+}
+
+#[test]
+fn the_indexer_is_a_user_without_network_rights_or_anything_of_the_disk() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    tap.turn(LARGE as u64 / 2, Act::Hold);
+    push_large(&deploy)?;
+    until("half of it here", || tap.has_acted().then_some(()))?;
+    let supervisor = here.supervisor_pid().context("it runs")?;
+    let agent = child_in_role(supervisor, "agent").context("no agent")?;
+    let indexer = until("an indexer under way", || indexer_of(supervisor))?;
+    for (field, value) in [
+        ("Seccomp:", "2"),
+        ("NoNewPrivs:", "1"),
+        ("CapEff:", "0000000000000000"),
+    ] {
+        assert_eq!(status_of(indexer, field)?, value, "{field}");
+    }
+    let limits = fs::read_to_string(format!("/proc/{indexer}/limits"))?;
+    for name in ["Max address space", "Max cpu time", "Max file size"] {
+        let line = limits.lines().find(|line| line.starts_with(name));
+        let line = line.context("no such limit")?;
+        assert!(!line.contains("unlimited"), "{line}");
+    }
+    if is_root() {
+        let (its, agents) = (status_of(indexer, "Uid:")?, status_of(agent, "Uid:")?);
+        assert_ne!(its, agents);
+        assert!(!its.split_whitespace().any(|uid| uid == "0"), "{its}");
+        for namespace in ["net", "mnt"] {
+            let of = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{namespace}"));
+            assert_ne!(of(indexer)?, of(agent)?, "{namespace}");
+        }
+        let inside = format!("/proc/{indexer}/root{}", here.path("state").display());
+        assert!(fs::metadata(format!("{inside}/indexer/quarantine")).is_ok());
+        for hidden in ["agent", "supervisor", "workflows"] {
+            assert!(
+                fs::metadata(format!("{inside}/{hidden}")).is_err(),
+                "{hidden}"
+            );
+        }
+    }
+    recovers(&here, &tap)
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }

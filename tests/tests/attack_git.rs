@@ -154,7 +154,7 @@ fn an_agent_killed_in_the_middle_of_a_fetch_leaves_nothing_broken() -> Result<()
     )?;
     deploy.pack(&["publish", &folder])?;
     deploy.manifest("ticker", &daemon("1.1.0"))?;
-    let quarantine = here.path("state/agent/quarantine");
+    let quarantine = here.quarantine();
     deploy.push()?;
     // The supervisor's child is the agent; its child, while a pack comes, the indexer.
     let killed = until("a fetch under way", || {

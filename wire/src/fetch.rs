@@ -5,14 +5,11 @@
 //! whoever comes next clears; nobody ever has half a pack.
 
 use crate::{
-    indexer::{Indexed, Indexer},
+    indexer::{Indexed, Indexer, Quarantine},
     remote::{Blobs, Bounds, MOST_WANTS, Options, Remote},
     remotes::Remotes,
 };
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 use swarm_manifests::{id::Oid, problem::Refusal, rules::trunk::NO_BRANCH};
 
 /// What one fetch may cost.
@@ -30,7 +27,7 @@ const TURNS: usize = 4;
 pub struct Fetch {
     remotes: Remotes,
     branch: String,
-    quarantine: PathBuf,
+    quarantine: Quarantine,
     /// One that waits for the next pack.
     ready: Option<Indexer>,
     /// A second connection, once one was of use.
@@ -38,12 +35,12 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// Checks the urls. `quarantine` is an empty folder.
+    /// Checks the urls. The quarantine is empty.
     pub fn new(
         urls: &[String],
         branch: &str,
         options: &Options,
-        quarantine: PathBuf,
+        quarantine: Quarantine,
     ) -> Result<Self, Refusal> {
         Ok(Self {
             remotes: Remotes::new(urls, options)?,
@@ -165,7 +162,7 @@ async fn ahead(
     guess: Oid,
     have: &[Oid],
     blobs: Blobs,
-    quarantine: &Path,
+    quarantine: &Quarantine,
 ) -> Result<Indexed, Refusal> {
     let (mut pipe, mut end) = tokio::io::duplex(PIPE);
     let sending = async {

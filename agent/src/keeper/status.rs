@@ -77,6 +77,11 @@ impl Keeper {
         } else if config.settings.repository.is_none() {
             warnings.push("no [repository] in agent.toml: nothing is fetched".into());
         }
+        if let Some(reason) = &config.indexer_alone {
+            warnings.push(format!(
+                "what parses packs from the network runs as the agent's own user: {reason}"
+            ));
+        }
         warnings
     }
 }

@@ -3,7 +3,6 @@
 //! In: webhooks and the clock. Out: [`Trunk`] into a watch, nudges. Touches the network and its own folder. It has a thread of
 //! its own: verifying a long trunk must keep no box waiting.
 
-pub mod indexer;
 mod show;
 
 use crate::{
@@ -18,6 +17,7 @@ use ssh_key::PrivateKey;
 use std::{fs, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc, thread::JoinHandle};
 use swarm_manifests::{
     id::Oid,
+    indexer::QUARANTINE,
     problem::Refusal,
     report::Trouble,
     rules::{remote::PACK, run::DISK},
@@ -33,6 +33,7 @@ use swarm_repository::{
 };
 use swarm_wire::{
     fetch::Fetch,
+    indexer::Quarantine,
     pace::{Outcome, Pace},
     remote::{Blobs, Options},
 };
@@ -321,9 +322,9 @@ impl Mirror {
 
 /// The branch at its remote, with an empty quarantine.
 fn fetch(settings: &Settings) -> Result<Fetch> {
-    let quarantine = settings.folder.join("quarantine");
-    index::clear(&quarantine, &settings.folder.join("mirror"))
-        .with_context(|| format!("cannot clear {}", quarantine.display()))?;
+    let folder = settings.folder.join(QUARANTINE);
+    index::clear(&folder, &settings.folder.join("mirror"))
+        .with_context(|| format!("cannot clear {}", folder.display()))?;
     let options = Options {
         run_dir: Some(settings.folder.clone()),
         ..settings.options.clone()
@@ -332,7 +333,10 @@ fn fetch(settings: &Settings) -> Result<Fetch> {
         &settings.urls,
         &settings.branch,
         &options,
-        quarantine,
+        Quarantine {
+            folder,
+            starter: None,
+        },
     )?)
 }
 

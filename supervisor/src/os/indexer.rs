@@ -71,6 +71,15 @@ pub fn sandbox_self_for_indexer(quarantine: &Path) -> Result<Vec<&'static str>, 
 fn landlock(quarantine: &Path) -> Result<(), String> {
     let all = AccessFs::from_all(ABI::V5.min(confine::abi()));
     let text = |error: landlock::RulesetError| error.to_string();
+    // Files, and nothing that whoever clears up could not take away.
+    let files = all
+        & !(AccessFs::Execute
+            | AccessFs::MakeDir
+            | AccessFs::MakeSym
+            | AccessFs::MakeSock
+            | AccessFs::MakeFifo
+            | AccessFs::MakeChar
+            | AccessFs::MakeBlock);
     let folder = PathFd::new(quarantine).map_err(|error| error.to_string())?;
     let ruleset = Ruleset::default()
         .handle_access(all)
@@ -78,7 +87,7 @@ fn landlock(quarantine: &Path) -> Result<(), String> {
         .create()
         .map_err(text)?;
     let ruleset = ruleset
-        .add_rule(PathBeneath::new(folder, all & !AccessFs::Execute))
+        .add_rule(PathBeneath::new(folder, files))
         .map_err(text)?;
     match ruleset.restrict_self().map_err(text)?.ruleset {
         RulesetStatus::NotEnforced => Err("it is not enforced".into()),

@@ -28,7 +28,11 @@ use std::{
     },
     time::Duration,
 };
-use swarm_manifests::{name::Name, report};
+use swarm_manifests::{
+    indexer::{ALONE, STARTER},
+    name::Name,
+    report,
+};
 
 /// More than this is not buffered for an agent that does not read, in bytes.
 const OUT: usize = 4 << 20;
@@ -204,6 +208,19 @@ impl Supervisor {
         let (ours, theirs) = UnixStream::pair().map_err(text)?;
         let mut env = env;
         env.insert("SWARM_ROLE".into(), "agent".into());
+        let mut user = self.users.agent.clone();
+        let mut write = ["agent", "store"]
+            .map(|name| self.settings.state.join(name))
+            .to_vec();
+        match self.serve_indexers() {
+            Ok((folder, fetch)) => {
+                // It reads what they leave in quarantine.
+                user.iter_mut().for_each(|ids| ids.groups.push(fetch.gid));
+                env.insert(STARTER.into(), folder.clone().into());
+                write.push(folder);
+            }
+            Err(reason) => drop(env.insert(ALONE.into(), reason.into())),
+        }
         let terminal = || io::stderr().as_fd().try_clone_to_owned();
         // Without a user of its own it sees every path as it is.
         let paths = if self.users.agent.is_some() {
@@ -222,7 +239,7 @@ impl Supervisor {
             argv,
             env,
             workdir: "/".into(),
-            user: self.users.agent.clone(),
+            user,
             stdout: terminal().map_err(text)?,
             stderr: terminal().map_err(text)?,
             extra: Some(OwnedFd::from(theirs)),
@@ -230,9 +247,7 @@ impl Supervisor {
             limits: swarm_manifests::bundle::Limits::default(),
             sandbox: swarm_manifests::bundle::Sandbox::default(),
             read: given.read,
-            write: ["agent", "store"]
-                .map(|name| self.settings.state.join(name))
-                .into(),
+            write,
             stand_ins: given.stand_ins,
             hide: Vec::new(),
             join: None,

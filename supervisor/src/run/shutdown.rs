@@ -24,6 +24,7 @@ impl Supervisor {
             self.stop_everything();
         }
         self.end_agent();
+        self.end_indexers();
         let names: Vec<Name> = self.workflows.keys().cloned().collect();
         for name in names {
             let instances: Vec<u16> = self

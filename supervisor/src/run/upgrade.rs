@@ -195,6 +195,7 @@ impl Supervisor {
         self.sync_journal_now();
         self.agent.say(&ToAgent::Stop);
         self.agent.flush();
+        self.end_indexers();
         let error = match self.hand_over(&program) {
             Ok(error) | Err(error) => error,
         };

@@ -23,6 +23,8 @@ pub(super) struct Users {
     range: (u32, u32),
     /// The agent's.
     pub agent: Option<Ids>,
+    /// The indexer's.
+    pub fetch: Option<Ids>,
 }
 
 impl Users {
@@ -39,15 +41,28 @@ impl Users {
         } else {
             None
         };
-        // The first id of the range may be the agent's.
-        let range = (settings.users.0.saturating_add(1), settings.users.1);
+        let fetch = if switch { fetch_user(settings) } else { None };
+        // The first id of the range may be the agent's, the second the indexer's.
+        let second = settings.users.0.saturating_add(1);
+        let is_second = fetch.as_ref().is_some_and(|ids| ids.uid == second);
+        let range = (second + u32::from(is_second), settings.users.1);
         Ok(Self {
             file: file.to_owned(),
             taken,
             switch,
             range,
             agent,
+            fetch,
         })
+    }
+
+    /// Why the indexer has no user of its own, where it has none.
+    pub(super) fn no_fetch(&self) -> &'static str {
+        if self.switch {
+            "this box has no user swarm-fetch, and [users] range is too small"
+        } else {
+            "only root can switch users"
+        }
     }
 
     /// The id that a workflow has, where it has one.
@@ -94,4 +109,13 @@ fn agent_user(settings: &Settings) -> Result<Ids, UserError> {
         Some(user) => users::named(user, &[]),
         None => users::named("swarm", &[]).or_else(|_| users::of_range(settings.users.0, &[])),
     }
+}
+
+/// `swarm-fetch`, or the second id of the range where some are left for workflows.
+fn fetch_user(settings: &Settings) -> Option<Ids> {
+    users::named("swarm-fetch", &[]).ok().or_else(|| {
+        let (first, last) = settings.users;
+        let second = first.checked_add(1).filter(|second| *second < last)?;
+        users::of_range(second, &[]).ok()
+    })
 }

@@ -18,6 +18,10 @@ pub(super) enum Source {
     Agent,
     /// The agent's process ended.
     AgentExit,
+    /// The agent wants an indexer.
+    IndexerWanted,
+    /// An indexer ended.
+    IndexerEnded(u64),
     /// Somebody connects to the control socket.
     Listener,
     /// A client of the control socket.

@@ -94,7 +94,7 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
         protections: Protections::of_program(&stamps)?,
     };
     finish.protections.ensure_on()?;
-    let mut watch = Some(IndexerWatch::begin(roles.agent));
+    let mut watch = Some(IndexerWatch::begin(roles.supervisor));
     for (round, commit) in (1..).zip(&prepared) {
         if round == WARM + 1
             && let Some(watch) = watch.take()

@@ -3,9 +3,12 @@
 use super::{
     figures::Samples,
     program,
-    watched::{Roles, cpu, indexer_below, memory},
+    watched::{Roles, cpu, memory},
 };
-use crate::{Deploy, GitOverHttp, Map, SwarmBox, World, process::until};
+use crate::{
+    Deploy, GitOverHttp, Map, SwarmBox, World,
+    process::{indexer_of, until},
+};
 use anyhow::{Result, ensure};
 use std::{fs, time::Duration};
 
@@ -77,7 +80,7 @@ fn minute(roles: Roles, idle: &mut Idle) -> Result<()> {
     for _ in 0..LOOKS {
         std::thread::sleep(Duration::from_secs(60) / LOOKS);
         ensure!(
-            !indexer_below(roles.agent),
+            indexer_of(roles.supervisor).is_none(),
             "an indexer runs on a box that has nothing to do"
         );
         let (supervisor, agent) = (memory(roles.supervisor)?, memory(roles.agent)?);

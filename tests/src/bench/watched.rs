@@ -1,7 +1,7 @@
 //! The processes of a box as `/proc` shows them: who they are, what they cost. Reads `/proc` and their clocks.
 
 use crate::{
-    process::{child_in_role, executable, until},
+    process::{child_in_role, executable, indexer_of, until},
     world::swarm_program,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -51,7 +51,7 @@ impl Roles {
     }
 }
 
-/// Looks for indexers below an agent without pause, until it is asked.
+/// Looks for a box's indexers without pause, until it is asked.
 #[derive(Debug)]
 pub struct IndexerWatch {
     seen: Arc<AtomicBool>,
@@ -61,7 +61,7 @@ pub struct IndexerWatch {
 
 impl IndexerWatch {
     /// Begins.
-    pub fn begin(agent: u32) -> Self {
+    pub fn begin(supervisor: u32) -> Self {
         let (seen, stop) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
@@ -70,7 +70,7 @@ impl IndexerWatch {
             let (seen, stop) = (seen.clone(), stop.clone());
             move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if indexer_below(agent) {
+                    if indexer_of(supervisor).is_some() {
                         seen.store(true, Ordering::Relaxed);
                     }
                     std::thread::sleep(Duration::from_micros(200));
@@ -92,11 +92,6 @@ impl IndexerWatch {
         );
         Ok(())
     }
-}
-
-/// Whether an indexer is there now.
-pub fn indexer_below(agent: u32) -> bool {
-    child_in_role(agent, "indexer").is_some()
 }
 
 /// Milliseconds of CPU that a process has used so far, all its threads together, also those that have ended.

@@ -1,0 +1,205 @@
+//! Indexers for the agent: it connects to a socket that is its alone, and at the other end is a new process that takes one pack apart,
+//! as a user of its own, without network, with nothing of the disk but quarantine. Touches processes, that socket and that folder.
+//!
+//! The agent could not do this itself: it may not switch users. Run by an ordinary user nobody can, and the agent starts its indexers.
+
+use super::{
+    Supervisor,
+    watch::{Source, Token},
+};
+use crate::{
+    machine::in_words,
+    os::{
+        identity::Pidfd,
+        launch::{Ids, Launch, Profile},
+        report::Report,
+        spawn,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{
+            fs::{PermissionsExt as _, lchown},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+};
+use swarm_manifests::{
+    bundle::{Limits, Network, Sandbox},
+    indexer::{CONNECTED, FOLDER, QUARANTINE, ROLE, SOCKET, ending},
+    status::LastExit,
+};
+
+/// So many at once: the agent needs two.
+const MOST: usize = 4;
+
+/// Everything under way.
+#[derive(Default)]
+pub(super) struct Indexers {
+    listener: Option<(UnixListener, Token)>,
+    running: BTreeMap<u64, Running>,
+    next: u64,
+}
+
+struct Running {
+    pidfd: Pidfd,
+    token: Token,
+    report: Report,
+    /// For the last word.
+    connection: UnixStream,
+}
+
+/// Where all of it lies.
+pub(super) fn folder(state: &Path) -> PathBuf {
+    state.join("indexer")
+}
+
+impl Supervisor {
+    /// Makes the folder and listens, once. None: nobody but the agent can start an indexer here, and why.
+    pub(super) fn serve_indexers(&mut self) -> Result<(PathBuf, Ids), String> {
+        let folder = folder(&self.settings.state);
+        let (Some(agent), Some(fetch)) = (&self.users.agent, &self.users.fetch) else {
+            return Err(self.users.no_fetch().into());
+        };
+        let fetch = fetch.clone();
+        if self.indexers.listener.is_none() {
+            let listener =
+                listen(&folder, agent, &fetch).map_err(|error| format!("no socket: {error}"))?;
+            let token = self.watch.read(&listener, Source::IndexerWanted);
+            let token = token.map_err(|error| error.to_string())?;
+            self.indexers.listener = Some((listener, token));
+        }
+        Ok((folder, fetch))
+    }
+
+    /// The agent connects.
+    pub(super) fn indexer_wanted(&mut self) {
+        loop {
+            let Some((listener, _)) = &self.indexers.listener else {
+                return;
+            };
+            let Ok((connection, _)) = listener.accept() else {
+                return;
+            };
+            if let Err(reason) = self.start_indexer(&connection) {
+                tracing::error!(reason, "an indexer could not be started");
+                say(&connection, Err(&reason));
+            }
+        }
+    }
+
+    fn start_indexer(&mut self, connection: &UnixStream) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        if self.indexers.running.len() >= MOST {
+            return Err(format!("{MOST} indexers are at work already"));
+        }
+        let user = self.users.fetch.clone().ok_or("no user for it")?;
+        let copy = || connection.try_clone().map_err(text).map(OwnedFd::from);
+        let quarantine = folder(&self.settings.state).join(QUARANTINE);
+        let env = [
+            ("SWARM_ROLE", ROLE.into()),
+            (CONNECTED, "1".into()),
+            (FOLDER, quarantine.clone().into_os_string()),
+        ];
+        let launch = Launch {
+            profile: Profile::Workflow,
+            argv: vec!["/proc/self/exe".into()],
+            env: env.map(|(name, value)| (name.into(), value)).into(),
+            workdir: "/".into(),
+            user: Some(user),
+            stdout: copy()?,
+            stderr: copy()?,
+            extra: Some(copy()?),
+            cgroup: None,
+            limits: Limits::default(),
+            sandbox: Sandbox {
+                network: Network::None,
+                ..Sandbox::default()
+            },
+            read: Vec::new(),
+            write: vec![quarantine],
+            hide: vec![self.settings.state.clone()],
+            stand_ins: Vec::new(),
+            join: None,
+        };
+        let born = spawn::begin(launch).map_err(|error| error.to_string())?;
+        born.report.let_go();
+        let id = self.indexers.next;
+        let watched = self
+            .watch
+            .read(born.pidfd.as_fd(), Source::IndexerEnded(id))
+            .and_then(|token| Ok((token, connection.try_clone()?)));
+        let (token, connection) = watched.map_err(|error| {
+            spawn::end(&born.pidfd);
+            error.to_string()
+        })?;
+        self.indexers.next += 1;
+        let running = Running {
+            pidfd: born.pidfd,
+            token,
+            report: born.report,
+            connection,
+        };
+        self.indexers.running.insert(id, running);
+        Ok(())
+    }
+
+    /// It is taken off the process table, and the agent hears how it ended.
+    pub(super) fn indexer_ended(&mut self, id: u64) {
+        let Some(running) = self.indexers.running.get(&id) else {
+            return;
+        };
+        let Some(exit) = running.pidfd.exit() else {
+            return;
+        };
+        let Some(running) = self.indexers.running.remove(&id) else {
+            return;
+        };
+        self.watch.remove(running.token, running.pidfd.as_fd());
+        let unborn = running.report.outcome().and_then(Result::err);
+        match (unborn, exit) {
+            (Some(error), _) => say(&running.connection, Err(&error.to_string())),
+            (None, LastExit::Code { code: 0 }) => say(&running.connection, Ok(())),
+            (None, exit) => say(&running.connection, Err(&in_words(&exit))),
+        }
+    }
+
+    /// None is left: we end, or another program takes our place, which knows nothing of them.
+    pub(super) fn end_indexers(&mut self) {
+        for (_, running) in std::mem::take(&mut self.indexers.running) {
+            self.watch.remove(running.token, running.pidfd.as_fd());
+            spawn::end(&running.pidfd);
+        }
+    }
+}
+
+/// The last word, and nothing after it. Who does not read it hears that nobody saw the end.
+fn say(mut connection: &UnixStream, ended: Result<(), &str>) {
+    let _ = connection
+        .set_nonblocking(true)
+        .and_then(|()| connection.write_all(&ending(ended)));
+    let _ = connection.shutdown(std::net::Shutdown::Both);
+}
+
+/// A folder of root's, and in it what is the agent's: the socket, and quarantine, where both may write.
+fn listen(folder: &Path, agent: &Ids, fetch: &Ids) -> io::Result<UnixListener> {
+    let (socket, quarantine) = (folder.join(SOCKET), folder.join(QUARANTINE));
+    fs::create_dir_all(&quarantine)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    lchown(&quarantine, Some(agent.uid), Some(fetch.gid))?;
+    fs::set_permissions(&quarantine, Permissions::from_mode(0o2770))?;
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&socket)?;
+    lchown(&socket, Some(agent.uid), Some(agent.gid))?;
+    fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
