@@ -22,7 +22,7 @@ pub use by_hand::ByHand;
 pub use deploy::Deploy;
 pub use map::Map;
 pub use mirroring::Mirroring;
-pub use process::{Running, until};
+pub use process::{Running, until, until_ok};
 pub use server::{GitOverHttp, GitOverSsh};
 pub use swarm_box::SwarmBox;
 pub use ticker::{TICKER, daemon, everywhere};

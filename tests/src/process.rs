@@ -240,6 +240,16 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
     }
 }
 
+/// Waits until `tried` succeeds; fails after [`LIMIT`] with what it last said.
+pub fn until_ok<T>(what: &str, mut tried: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut last = None;
+    let ended = until(what, || tried().map_err(|error| last = Some(error)).ok());
+    match (ended, last) {
+        (Err(error), Some(last)) => Err(last.context(error)),
+        (ended, _) => ended,
+    }
+}
+
 /// The path of a program that a test cannot do without; the error says how to install it.
 pub fn program(name: &str, package: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -154,21 +154,34 @@ impl Capabilities {
     }
 }
 
-/// A line of an `ls-refs` answer that is none.
+/// A line of an `ls-refs` answer that names no commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a reference that is none")]
-pub struct NotARef;
+pub enum NotARef {
+    /// It is none.
+    #[error("sent a reference that is none")]
+    Garbled,
+    /// What git says of a reference whose file it cannot read: forty zeros.
+    #[error(
+        "has lost its branch: the reference is there, and names no commit (an emptied file, as a power cut leaves it)"
+    )]
+    Broken,
+}
 
 /// One line of an `ls-refs` answer: the oid where it is about exactly this name. None: another one, or an unborn one.
 pub fn ref_line(line: &[u8], name: &str) -> Result<Option<Oid>, NotARef> {
-    let line =
-        std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|_| NotARef)?;
-    let mut words = line.split(' ');
-    let (oid, found) = (words.next().ok_or(NotARef)?, words.next().ok_or(NotARef)?);
-    if found != name || oid == "unborn" {
+    let line = std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line))
+        .map_err(|_| NotARef::Garbled)?;
+    let Some((oid, rest)) = line.split_once(' ') else {
+        return Err(NotARef::Garbled);
+    };
+    if rest.split(' ').next() != Some(name) || oid == "unborn" {
         return Ok(None);
     }
-    oid.parse().map(Some).map_err(|_| NotARef)
+    match oid.parse() {
+        Ok(Oid(bytes)) if bytes == [0; 20] => Err(NotARef::Broken),
+        Ok(oid) => Ok(Some(oid)),
+        Err(_) => Err(NotARef::Garbled),
+    }
 }
 
 /// A branch name that is put into a request: `git-check-ref-format(1)` in short.
@@ -279,7 +292,7 @@ mod tests {
             b"\xff\xfe x",
             b"",
         ] {
-            assert_eq!(ref_line(bad, "refs/heads/main"), Err(NotARef));
+            assert_eq!(ref_line(bad, "refs/heads/main"), Err(NotARef::Garbled));
         }
     }
 

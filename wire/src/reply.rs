@@ -157,7 +157,10 @@ impl<'a> Reply<'a> {
             match self.expect(meter).await {
                 Ok(Packet::Data(place)) => match found(self.decoder.data(place)) {
                     Ok(one) => answer = answer.or(one),
-                    Err(NotARef) => return Err(self.protocol("sent a reference that is none")),
+                    Err(wrong @ NotARef::Garbled) => return Err(self.protocol(&wrong.to_string())),
+                    Err(wrong @ NotARef::Broken) => {
+                        return Err(self.refuse(&rules::BRANCH, &wrong.to_string()));
+                    }
                 },
                 Ok(Packet::Flush) => return Ok(answer),
                 Ok(other) => {

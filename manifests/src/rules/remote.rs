@@ -10,6 +10,7 @@ super::rules! {
     AUTH = "S-GIT-07", "the git server wants other credentials", "The server refused the credentials, or wants some.", "Check [repository] credentials-file, or the box's ssh key.";
     REDIRECT = "S-GIT-08", "a redirect that is not followed", "Redirects to another host or to a weaker scheme are not followed.", "Set [repository] url to the final address.";
     OBJECT_FORMAT = "S-GIT-09", "a SHA-256 repository", "Repositories with object format sha256 are not read yet.", "Use a SHA-1 repository.";
+    BRANCH = "S-GIT-10", "the server has lost its branch", "The server has the branch, and cannot say at which commit it is. What runs keeps running.", "On the server, remove the broken file of the branch below refs/heads, and push the branch again.";
     HOOK_SIGNATURE = "S-HOOK-01", "a webhook whose signature does not fit", "The signature over the raw body is missing or made with another secret.", "Give the forge the secret of [webhook] secret-file.";
     MAP_TOKEN = "S-MAP-01", "the enrolment token is not accepted", "It is used up, expired, or for another box.", "Make a new one: swarm-map token --box NAME.";
     MAP_KEY = "S-MAP-02", "the map knows this box under another key", "A token never replaces an enrolled key unless made with --replace.", "swarm-map token --box NAME --replace, if the box was set up anew.";

@@ -91,6 +91,20 @@ async fn a_sha256_repository_is_said_to_be_one() {
     );
 }
 
+/// A server without power in the wrong moment: git says forty zeros then.
+#[tokio::test]
+async fn a_branch_that_the_server_has_lost_is_said_to_be_lost() {
+    let world = World::new();
+    std::fs::write(world.repository.join("refs/heads/main"), "").unwrap();
+    let (id, text) = rule(
+        remote(world.repository.to_str().unwrap())
+            .look("main")
+            .await,
+    );
+    assert_eq!(id, "S-GIT-10", "{text}");
+    assert!(text.contains("has lost its branch"), "{text}");
+}
+
 #[tokio::test]
 async fn an_object_that_the_server_has_not_is_refused_with_its_words() {
     let world = World::new();

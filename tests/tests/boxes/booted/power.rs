@@ -11,7 +11,7 @@ use swarm_tests::{
         installed::{self, Installed, Machine},
         vm::Init,
     },
-    until,
+    until_ok,
 };
 
 /// How often the power goes; fewer is a failure of this test's purpose.
@@ -62,6 +62,14 @@ fn disk(root: &Path, world: &World, deploy: &Deploy<'_>, commits: &str) -> Resul
         "--no-verify",
         &root.join("srv/deploy.git").display().to_string(),
         "main:refs/heads/later",
+    ])?;
+    // It is the box that is on trial: the server in the same machine keeps its references over a power cut.
+    deploy.git(&[
+        "--git-dir",
+        &root.join("srv/deploy.git").display().to_string(),
+        "config",
+        "core.fsync",
+        "all",
     ])?;
     fs::write(root.join("srv/commits"), commits)?;
     fs::write(root.join("srv/at"), "0\n")?;
@@ -115,9 +123,10 @@ fn after_each_of_twenty_power_losses_the_journal_is_whole_trust_stands_and_daemo
             })?;
         }
         vm.sh("mkdir -p /run/remote && ln -s /srv/deploy.git /run/remote/deploy.git")?;
-        until("the agent looking at the repository", || {
-            vm.sh("swarm-agent sync").ok()
-        })?;
+        until_ok("the agent looking at the repository", || {
+            vm.sh("swarm-agent sync")
+        })
+        .with_context(|| vm.sh("tail -n 40 /run/agent.log").unwrap_or_default())?;
         for _ in 0..=dice.throw(2) {
             vm.sh(&format!("{ADVANCE} && sync /srv && swarm-agent sync"))?;
             acknowledged = position(&vm)?;
@@ -148,7 +157,7 @@ fn after_the_loss(vm: &Vm, acknowledged: u64, killed: bool) -> Result<()> {
     here.until_runs("steady")?;
     here.until_runs("busy")?;
     vm.sh("swarm-agent history --verify")?;
-    let now = until("the agent's status", || position(vm).ok())?;
+    let now = until_ok("the agent's status", || position(vm))?;
     ensure!(
         now >= acknowledged,
         "trust went back from {acknowledged} to {now}"

@@ -6,7 +6,7 @@ use swarm_manifests::status::State;
 use swarm_tests::{
     Deploy, World,
     boxes::{Booted, Fleet, Installed},
-    until,
+    until, until_ok,
 };
 
 const COUNTER: &str = "i=0; while :; do i=$((i + 1)); echo line $i; sleep 0.05; done\n";
@@ -185,8 +185,8 @@ fn after_a_reboot_without_network_and_repository_everything_runs_again() -> Resu
     here.machine.until_rebooted(&before)?;
     here.until_runs("one")?;
     here.machine.sh("mv /srv/away /srv/deploy.git")?;
-    until("a sync, now that the repository is back", || {
-        here.machine.sh("swarm-agent sync").ok()
+    until_ok("a sync, now that the repository is back", || {
+        here.machine.sh("swarm-agent sync")
     })?;
     here.machine.sh("swarm-agent history --verify")?;
     Ok(())
