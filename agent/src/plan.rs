@@ -6,7 +6,7 @@
 use crate::resolve::{Resolved, Wanted};
 use std::collections::BTreeMap;
 use swarm_manifests::{id::Digest, name::Name, rules, status::State};
-use swarm_supervisor::protocol::{Actual, Origin, RunSpec};
+use swarm_supervisor::protocol::{Actual, LastGood, Origin, RunSpec};
 
 /// What is known of a workflow on this box.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Have {
     pub origin: Option<Origin>,
     /// The bundle of what runs.
     pub digest: Option<Digest>,
+    /// What is gone back to, should what runs not get ready.
+    pub good: Option<LastGood>,
     /// What this agent itself put last, since it was started.
     pub put: Option<Box<RunSpec>>,
     /// Whether a process of it exists or is about to.
@@ -50,6 +52,7 @@ impl Have {
                 .rows
                 .iter()
                 .find_map(|row| row.digest.as_ref()?.parse().ok()),
+            good: actual.good.clone(),
             put: put.map(|spec| Box::new(spec.clone())),
             is_live: actual.rows.iter().any(|row| live(row.state)),
         }
@@ -68,12 +71,18 @@ impl Have {
         let origins = [
             self.origin.as_ref(),
             self.put.as_ref().map(|put| &put.origin),
+            // It would come back where what runs now does not get ready.
+            self.good.as_ref().map(|good| &good.origin),
         ];
         let brought = origins
             .into_iter()
             .flatten()
             .map(|origin| Some((origin.key.as_deref()?, origin.position?)));
-        let digests = [self.digest, self.put.as_ref().map(|put| put.digest)];
+        let digests = [
+            self.digest,
+            self.put.as_ref().map(|put| put.digest),
+            self.good.as_ref().map(|good| good.digest),
+        ];
         let by_manifest = brought.filter_map(|brought| resolved.void.strikes(brought, None));
         let by_bundle = digests
             .into_iter()

@@ -17,6 +17,7 @@ mod event;
 mod life;
 mod notice;
 mod orders;
+mod probation;
 mod recover;
 mod rows;
 #[cfg(test)]
@@ -165,14 +166,17 @@ impl Turn {
             return;
         }
         self.prepare_successor();
-        if self.wants_take_over() {
-            if self.state.is_still() {
+        if self.wants_take_over() || self.wants_return() {
+            if !self.state.is_still() {
+                self.judge();
+                self.stop_all(Then::Leave);
+            } else if self.wants_take_over() {
                 self.take_over();
             } else {
-                self.stop_all(Then::Leave);
+                self.go_back();
             }
         }
-        if self.state.leaving || self.wants_take_over() {
+        if self.state.leaving || self.wants_take_over() || self.wants_return() {
             return;
         }
         for at in 0..self.state.instances.len() {
@@ -206,15 +210,21 @@ impl Turn {
         match successor.preparation {
             _ if self.state.leaving => false,
             _ if self.state.current.is_none() => true,
-            Preparation::Failed(_) => false,
+            Preparation::Failed(_) | Preparation::Held(_) => false,
             _ => self.state.killed || successor.is_prepared(),
         }
     }
 
     fn take_over(&mut self) {
-        let Some(successor) = self.state.successor.take() else {
+        let Some(mut successor) = self.state.successor.take() else {
             return;
         };
+        self.keep_last_good(&mut successor);
+        self.put_in_place(successor);
+    }
+
+    /// A version becomes the current one; nothing of another is left.
+    fn put_in_place(&mut self, version: Version) {
         // Never a number that was used before, also where the workflow was removed and came back.
         let clock = u64::try_from(self.now.boot.0.as_micros()).unwrap_or(u64::MAX);
         let run = self
@@ -235,7 +245,7 @@ impl Turn {
             }
         });
         let wall = self.now.wall;
-        self.state.instances = (0..successor.spec.instances)
+        self.state.instances = (0..version.spec.instances)
             .map(|number| Instance {
                 run,
                 phase: phase.clone(),
@@ -243,7 +253,7 @@ impl Turn {
                 ..Instance::new(number, wall)
             })
             .collect();
-        self.state.current = Some(successor);
+        self.state.current = Some(version);
     }
 
     /// Starts a vacant instance, or says why not.
@@ -255,7 +265,7 @@ impl Turn {
             return;
         };
         match &current.preparation {
-            Preparation::Failed(trouble) => {
+            Preparation::Failed(trouble) | Preparation::Held(trouble) => {
                 let trouble = trouble.clone();
                 let ended = if trouble.tried {
                     Ended::Failed

@@ -158,11 +158,22 @@ pub struct Actual {
     /// What was put last, where it has not taken over yet (installing, failed to install).
     pub successor: Option<Digest>,
     pub origin: Option<Origin>,
+    /// What is gone back to, should the current one not be good.
+    #[serde(default)]
+    pub good: Option<LastGood>,
     pub held: bool,
     /// Protections that its processes really have, in words, read back from the kernel.
     pub protections: Vec<String>,
     /// A row an instance.
     pub rows: Vec<Row>,
+}
+
+/// The last good version of a workflow, while the current one has not shown that it is good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct LastGood {
+    pub origin: Origin,
+    pub digest: Digest,
 }
 
 /// Commands that the agent answers.

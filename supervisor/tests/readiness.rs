@@ -103,6 +103,23 @@ fn a_line_of_the_log_makes_it_ready() {
 }
 
 #[test]
+fn a_line_that_is_printed_at_once_is_not_missed() {
+    let mut world = World::new();
+    let mut spec = world.script("web", Mode::Daemon, &format!("echo serving; {FOREVER}"));
+    spec.instances = 40;
+    spec.ready = Some(Ready {
+        probe: Probe::Log("serving".into()),
+        timeout: Duration::from_secs(600),
+    });
+    world.put(&spec);
+    world.until("each of them is ready", |world| {
+        let rows = world.rows();
+        let ready = rows.iter().filter(|row| row.state == State::Ready).count();
+        (ready == 40).then_some(())
+    });
+}
+
+#[test]
 fn a_line_that_matches_makes_it_ready() {
     let mut world = World::new();
     let mut spec = world.script(
@@ -193,4 +210,64 @@ fn the_stop_command_is_tried_before_the_signal() {
         hold: false,
     });
     assert_eq!(world.log("app"), ["bye"]);
+}
+
+#[test]
+fn a_version_that_does_not_get_ready_gives_way_to_the_last_good_one_over_a_crash_of_ours() {
+    let mut world = World::new();
+    let asks = |mut spec: RunSpec, version: &str| {
+        spec.version = version.into();
+        spec.ready = Some(Ready {
+            probe: Probe::Log("serving".into()),
+            timeout: Duration::from_secs(600),
+        });
+        spec
+    };
+    let good = format!("echo serving; {FOREVER}");
+    let old = asks(world.script("web", Mode::Daemon, &good), "1.0.0");
+    let new = asks(
+        world.script("web", Mode::Daemon, "echo broken >&2; exit 3"),
+        "1.1.0",
+    );
+    world.put(&old);
+    world.reaches("web", State::Ready);
+    world.put(&new);
+    let returned = |world: &mut World| {
+        world.rows().into_iter().find(|row| {
+            row.state == State::Ready && row.next.as_ref().is_some_and(|n| n.state == State::Failed)
+        })
+    };
+    let row = world.until("the good one is back", returned);
+    let next = row.next.expect("what is held");
+    assert_eq!(row.version.as_deref(), Some("1.0.0"));
+    assert_eq!(
+        (next.version.as_deref(), next.rule.as_deref()),
+        (Some("1.1.0"), Some("S-RUN-10"))
+    );
+    assert!(
+        next.reason.contains("exited with code 3"),
+        "{}",
+        next.reason
+    );
+    world.crash();
+    world.start();
+    world.put(&new);
+    let again = world.until("it is still held", returned);
+    assert_eq!(again.pid, row.pid);
+    let broken = world.log("web").iter().filter(|l| *l == "broken").count();
+    assert_eq!(broken, 5, "five attempts, and none since");
+}
+
+#[test]
+fn a_workflow_of_which_no_version_was_ever_ready_is_failed() {
+    let mut world = World::new();
+    let mut spec = world.script("web", Mode::Daemon, "echo broken; exit 3");
+    spec.ready = Some(Ready {
+        probe: Probe::Log("serving".into()),
+        timeout: Duration::from_secs(20),
+    });
+    world.put(&spec);
+    let row = world.reaches("web", State::Failed);
+    assert_eq!(row.rule.as_deref(), Some("S-RUN-10"));
+    assert_eq!(world.log("web"), ["broken"; 5]);
 }

@@ -124,9 +124,14 @@ impl Keeper {
             .flat_map(|actual| &actual.rows)
             .filter_map(|row| row.digest.as_ref()?.parse().ok());
         let put = self.put.values().map(|spec| spec.digest);
+        let good = self
+            .actual
+            .values()
+            .filter_map(|actual| actual.good.as_ref());
         let needed = rows
             .chain(wanted)
             .chain(put)
+            .chain(good.map(|good| good.digest))
             .chain(self.previous.values().copied());
         let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
     }

@@ -136,6 +136,7 @@ fn any_have() -> impl Strategy<Value = BTreeMap<Name, Have>> {
                             ..Origin::default()
                         }),
                         digest: Some(Digest([revision; 32])),
+                        good: None,
                         put: remembered.then(|| {
                             Box::new(spec(&workflow, successor.unwrap_or(revision), position))
                         }),
@@ -350,5 +351,23 @@ fn what_the_key_brought_before_goes_on_and_a_void_bundle_is_stopped_before_its_s
         ..before
     };
     assert!(matches!(plan_of(bundle)[..], [Action::Remove { .. }]));
+    let way_back = |digest: u8, position: u64| Have {
+        good: Some(LastGood {
+            origin: brought_by_the_stolen_key(position)
+                .origin
+                .expect("an origin"),
+            digest: Digest([digest; 32]),
+        }),
+        ..brought_by_the_stolen_key(2)
+    };
+    assert!(matches!(plan_of(way_back(3, 2))[..], [Action::Put(_)]));
+    assert!(matches!(
+        plan_of(way_back(2, 2))[..],
+        [Action::Remove { .. }]
+    ));
+    assert!(matches!(
+        plan_of(way_back(3, 3))[..],
+        [Action::Remove { .. }]
+    ));
     assert!(matches!(plan_of(Have::default())[..], [Action::Put(_)]));
 }

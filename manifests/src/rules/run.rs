@@ -10,7 +10,7 @@ super::rules! {
     USER = "S-RUN-07", "a user that a workflow may not have", "Workflows run as a user of the box other than root.", "Name another user, or none.";
     EXEC = "S-RUN-08", "the program could not be started", "exec failed, or the sandbox could not be made.", "The reason says which step failed.";
     INSTALL = "S-RUN-09", "the install failed", "[install] command ended with an error; the old version stays.", "Read swarm-agent logs; mend it and publish a new version.";
-    NOT_READY = "S-RUN-10", "did not get ready", "The readiness probe did not succeed in time.", "Read swarm-agent logs.";
+    NOT_READY = "S-RUN-10", "did not get ready", "What [ready] asks for did not come in time, or the process ended before it did. A version that follows a good one gives way to it at the first timeout or the fifth crash, and is held until there is a newer; where no version was ever good, the workflow is failed after five attempts.", "Read swarm-agent logs; mend it and publish a new version.";
     NOT_CHOSEN = "S-RUN-11", "not for this box", "[on] does not choose this box.", "Change [on], or the box's labels.";
     SECRET = "S-RUN-12", "a secret that this box cannot read", "The secret is missing, or not encrypted for this box.", "swarm-pack encrypt it again.";
 }

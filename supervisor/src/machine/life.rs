@@ -168,7 +168,14 @@ impl Turn {
             return self.enter(at, Phase::Ended(Ended::Failed));
         }
         let wait = backoff::delay(&current.spec.restart, streak.max(1), dice).max(FAILED_START);
-        self.enter(at, Phase::Backoff { until: boot + wait });
+        let mut why = self.state.instances[at].reason.clone().unwrap_or_default();
+        let phase = match self.after_attempt(at, &mut why, false) {
+            Then::End(ended) => Phase::Ended(ended),
+            Then::Leave => Phase::Vacant,
+            Then::Again | Then::Restart => Phase::Backoff { until: boot + wait },
+        };
+        self.state.instances[at].reason = Some(why);
+        self.enter(at, phase);
     }
 
     /// `killed by the kernel: over its memory limit of 24M`
@@ -184,10 +191,14 @@ impl Turn {
             Phase::Alive(alive) => {
                 self.journal_exit(at, exit, why.clone());
                 self.count_run(at, alive.started);
-                let Some(then) = self.spec().map(|spec| after_exit(spec.mode, exit)) else {
+                let Some(mut then) = self.spec().map(|spec| after_exit(spec.mode, exit)) else {
                     return;
                 };
-                self.state.instances[at].reason = Some(why.unwrap_or_else(|| in_words(exit)));
+                let mut why = why.unwrap_or_else(|| in_words(exit));
+                if then == Then::Again {
+                    then = self.after_attempt(at, &mut why, false);
+                }
+                self.state.instances[at].reason = Some(why);
                 self.clear(at, then);
             }
             Phase::Stopping {

@@ -37,11 +37,8 @@ impl Turn {
 
     /// It said that it ends, and did not.
     pub(super) fn stays(&mut self, at: usize) {
-        self.stop(
-            at,
-            self.as_failed(),
-            "it said STOPPING=1, and its grace is over".into(),
-        );
+        let reason = "it said STOPPING=1, and its grace is over".into();
+        self.give_up(at, reason, false);
     }
 
     /// It needs `long` from now, for its start or its end. What it has already is not taken from it.

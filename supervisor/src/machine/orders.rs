@@ -39,7 +39,7 @@ impl Turn {
                 // It is being stopped already: it comes after itself.
                 let again = Version {
                     spec: Arc::new(spec),
-                    preparation: current.preparation.clone(),
+                    ..current.clone()
                 };
                 return self.succeed(again);
             }
@@ -59,13 +59,29 @@ impl Turn {
 
     /// The box forbids it: it stands as the successor that may not run, or alone.
     pub(super) fn forbidden(&mut self, spec: RunSpec, trouble: Trouble) {
+        let same = |version: &mut Version| version.spec.revision == spec.revision;
+        if self.state.good.take_if(same).is_some() {
+            // There is nothing to go back to: what was about to give way is tried on.
+            if let Some(held) = self.state.current.as_mut().filter(|c| c.is_held()) {
+                held.preparation = Preparation::Unasked;
+            }
+            return;
+        }
+        if self
+            .state
+            .successor
+            .as_mut()
+            .is_some_and(|successor| same(successor) && successor.is_held())
+        {
+            return;
+        }
         let known = self
             .state
             .version(&spec.revision)
             .is_some_and(|v| v.preparation == Preparation::Failed(trouble.clone()));
         let version = Version {
-            spec: Arc::new(spec),
             preparation: Preparation::Failed(trouble.clone()),
+            ..Version::new(spec)
         };
         if !known {
             let mut record = record_of(&self.state, Some(&version), "refuse");
@@ -77,12 +93,15 @@ impl Turn {
             .state
             .current
             .as_mut()
-            .filter(|c| c.spec.revision == version.spec.revision)
+            .filter(|c| c.spec.revision == version.spec.revision && !c.is_held())
         {
             Some(current) => {
                 let was_installing = current.preparation == Preparation::Installing;
                 let revision = version.spec.revision;
-                *current = version;
+                *current = Version {
+                    good: current.good,
+                    ..version
+                };
                 if was_installing {
                     self.effects.push(Effect::CancelInstall(revision));
                 }
@@ -210,6 +229,7 @@ impl Turn {
         self.wake(|_| true);
         for instance in &mut self.state.instances {
             instance.streak = 0;
+            instance.attempts = 0;
             match &mut instance.phase {
                 Phase::Backoff { .. } | Phase::Blocked { .. } => instance.phase = Phase::Vacant,
                 Phase::Stopping { then, .. } | Phase::Clearing { then, .. }
@@ -245,6 +265,7 @@ impl Turn {
         if let Some(Version {
             spec,
             preparation: Preparation::Installing,
+            ..
         }) = self.state.successor.take()
         {
             self.effects.push(Effect::CancelInstall(spec.revision));

@@ -4,7 +4,10 @@ use super::{
     Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, life::in_words,
     wellness::ready_by,
 };
-use crate::{protocol::Actual, time::BootTime};
+use crate::{
+    protocol::{Actual, LastGood},
+    time::BootTime,
+};
 use std::time::Duration;
 use swarm_manifests::{
     status::{self, Next, Row},
@@ -31,7 +34,11 @@ pub fn actual(
     Actual {
         workflow: state.workflow.clone(),
         revision: state.current.as_ref().map(|v| v.spec.revision),
-        successor: state.successor.as_ref().map(|v| v.spec.revision),
+        successor: coming(state).map(|v| v.spec.revision),
+        good: state.good.as_ref().map(|v| LastGood {
+            origin: v.origin().clone(),
+            digest: v.spec.digest,
+        }),
         origin: state.current.as_ref().map(|v| v.origin().clone()),
         held: state.held,
         protections,
@@ -198,8 +205,17 @@ fn own_words(phase: &Phase) -> Option<String> {
     }
 }
 
+/// What is to run or cannot; one that gives way is that already.
+fn coming(state: &State) -> Option<&Version> {
+    let current = state.current.as_ref();
+    state
+        .successor
+        .as_ref()
+        .or_else(|| current.filter(|current| current.is_held()))
+}
+
 fn next(state: &State) -> Option<Next> {
-    let Some(successor) = &state.successor else {
+    let Some(successor) = coming(state) else {
         return state
             .standing
             .as_ref()
@@ -214,6 +230,11 @@ fn next(state: &State) -> Option<Next> {
             };
             (kind, trouble.reason.clone(), trouble.rule.clone())
         }
+        Preparation::Held(trouble) => (
+            status::State::Failed,
+            trouble.reason.clone(),
+            trouble.rule.clone(),
+        ),
         Preparation::Installing => (status::State::Installing, "[install] runs".into(), None),
         Preparation::Unasked | Preparation::Done(_) => (
             status::State::Starting,

@@ -11,12 +11,22 @@ use swarm_manifests::{id::Digest, name::Name, status::LastExit};
 /// One workflow with its instances. It is saved, as it is, before anything that it decides is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent of each other, and saved under these names"
+)]
 pub struct State {
     pub workflow: Name,
     /// What runs, or ran last.
     pub current: Option<Version>,
     /// What was put last, where it has not taken over.
     pub successor: Option<Version>,
+    /// The last good version, while the current one has not shown yet that it is good.
+    #[serde(default)]
+    pub good: Option<Version>,
+    /// Some version of it was good: it is never given up.
+    #[serde(default)]
+    pub proven: bool,
     /// What the agent says of something that may not run.
     pub standing: Option<Standing>,
     /// Since when it says so.
@@ -39,6 +49,9 @@ pub struct Version {
     /// Shared: a state is copied at each of its events.
     pub spec: Arc<RunSpec>,
     pub preparation: Preparation,
+    /// It has shown that it is of use: it gives way to nothing older.
+    #[serde(default)]
+    pub good: bool,
 }
 
 /// Whether a version can be started.
@@ -53,6 +66,8 @@ pub enum Preparation {
     Done(Option<Digest>),
     /// It may not or cannot run.
     Failed(Trouble),
+    /// It did not get ready and gave way to the last good one: until there is a newer.
+    Held(Trouble),
 }
 
 /// Why something is not as it should be.
@@ -82,6 +97,12 @@ pub struct Instance {
     pub restarts: u64,
     /// Exits in a row before `settled`, or failed attempts.
     pub streak: u32,
+    /// Attempts in a row that ended before it was ready, since this version came.
+    #[serde(default)]
+    pub attempts: u32,
+    /// It was ready since this version came.
+    #[serde(default)]
+    pub proven: bool,
     pub last_exit: Option<LastExit>,
 }
 
@@ -239,6 +260,8 @@ impl State {
             workflow,
             current: None,
             successor: None,
+            good: None,
+            proven: false,
             standing: None,
             standing_since: None,
             killed: false,
@@ -275,7 +298,13 @@ impl Version {
         Self {
             spec: Arc::new(spec),
             preparation: Preparation::Unasked,
+            good: false,
         }
+    }
+
+    /// Whether it gave way, or does.
+    pub fn is_held(&self) -> bool {
+        matches!(self.preparation, Preparation::Held(_))
     }
 
     /// Whether it may be started now.
@@ -301,6 +330,8 @@ impl Instance {
             rule: None,
             restarts: 0,
             streak: 0,
+            attempts: 0,
+            proven: false,
             last_exit: None,
         }
     }

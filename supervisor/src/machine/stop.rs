@@ -26,6 +26,8 @@ impl Turn {
                 }
                 Phase::Starting | Phase::Born(_) => self.clear(at, next),
                 Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => *then = next,
+                // What was over stays so: it is nothing to go back to.
+                Phase::Ended(_) if next == Then::Leave => {}
                 _ => self.follow(at, next),
             }
         }
@@ -125,32 +127,24 @@ impl Turn {
         let again = self
             .spec()
             .is_some_and(|spec| spec.on_limit == OnLimit::Restart && spec.mode != Mode::Once);
-        let reason = format!("its time limit of {} is over", format_duration(limit));
+        let mut reason = format!("its time limit of {} is over", format_duration(limit));
         let mut record = self.record_at(at, "expire");
         record.reason = Some(reason.clone());
         self.journal(record, Sync::Soon);
-        self.stop(
-            at,
-            if again {
-                Then::Again
-            } else {
-                Then::End(Ended::Expired)
-            },
-            reason,
-        );
+        let then = if again {
+            self.after_attempt(at, &mut reason, false)
+        } else {
+            Then::End(Ended::Expired)
+        };
+        self.stop(at, then, reason);
     }
 
     /// A process that lives and is of no use: it is stopped and counts as failed.
-    pub(super) fn give_up(&mut self, at: usize, reason: String, rule: &str) {
-        self.stop(at, self.as_failed(), reason);
-        self.state.instances[at].rule = Some(rule.into());
-    }
-
-    /// What comes after a process that was of no use.
-    pub(super) fn as_failed(&self) -> Then {
-        match self.spec().map(|spec| spec.mode) {
+    pub(super) fn give_up(&mut self, at: usize, mut reason: String, late: bool) {
+        let then = match self.spec().map(|spec| spec.mode) {
             Some(Mode::Once) => Then::End(Ended::Failed),
-            _ => Then::Again,
-        }
+            _ => self.after_attempt(at, &mut reason, late),
+        };
+        self.stop(at, then, reason);
     }
 }

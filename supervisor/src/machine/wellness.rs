@@ -34,7 +34,9 @@ impl Turn {
                 Probe::After(_) => {}
                 _ if ready_by(alive, &ready) <= now => {
                     let reason = format!("not ready within {}", format_duration(ready.timeout));
-                    return self.give_up(at, reason, rules::run::NOT_READY.id);
+                    self.give_up(at, reason, true);
+                    self.state.instances[at].rule = Some(rules::run::NOT_READY.id.into());
+                    return;
                 }
                 _ => {}
             }
@@ -70,6 +72,7 @@ impl Turn {
             let record = self.record_at(at, "ready");
             self.journal(record, Sync::Soon);
             self.enter(at, Phase::Alive(ready));
+            self.prove(at);
         }
     }
 
@@ -103,7 +106,7 @@ impl Turn {
             && failures >= allowed
         {
             let reason = format!("{failures} health probes in a row failed: {reason}");
-            self.stop(at, self.as_failed(), reason);
+            self.give_up(at, reason, false);
         }
     }
 

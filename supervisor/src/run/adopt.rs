@@ -32,6 +32,7 @@ impl Supervisor {
                 .current
                 .iter()
                 .chain(&state.successor)
+                .chain(&state.good)
                 .map(|version| version.spec.clone())
                 .collect();
             let mut workflow = Workflow::new(state);

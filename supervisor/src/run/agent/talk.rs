@@ -250,6 +250,7 @@ fn gone(workflow: Name) -> Actual {
         revision: None,
         successor: None,
         origin: None,
+        good: None,
         held: false,
         protections: Vec::new(),
         rows: Vec::new(),
