@@ -7,7 +7,7 @@ use super::{
     watch::Source,
 };
 use crate::{
-    machine::{Change, Event, Preparation, Process, Trouble, Version},
+    machine::{Change, Event, Phase, Preparation, Process, Trouble, Version},
     os::{
         clock,
         folders::{self},
@@ -217,11 +217,11 @@ impl Supervisor {
 
     /// Before something that a main process said is heard: its birth is known to the machine.
     pub(super) fn know_birth(&mut self, name: &Name, instance: u16) {
-        let waits = self
-            .room(name, instance)
-            .is_some_and(|room| room.birth.is_some());
-        if waits {
-            self.born(name, instance, false);
+        self.born(name, instance, false);
+        // It may be that it was told already, and is yet to be heard.
+        let state = self.workflows.get(name).map(|workflow| &workflow.state);
+        let phase = state.and_then(|state| state.instances.get(usize::from(instance)));
+        if phase.is_some_and(|i| matches!(i.phase, Phase::Starting | Phase::Born(_))) {
             while let Some((name, event)) = self.queue.pop_front() {
                 self.feed(&name, event);
             }
