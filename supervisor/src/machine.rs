@@ -238,12 +238,9 @@ impl Turn {
         } else {
             Phase::Vacant
         };
-        let reason = self.state.killed.then(|| {
-            match self.state.instances.first().and_then(|i| i.reason.clone()) {
-                Some(reason) if !self.state.held => reason,
-                _ => "held by kill --hold".into(),
-            }
-        });
+        // Who killed it, and why, is as true of the new revision.
+        let reason = self.state.instances.first().and_then(|i| i.reason.clone());
+        let reason = reason.filter(|_| self.state.killed);
         let wall = self.now.wall;
         self.state.instances = (0..version.spec.instances)
             .map(|number| Instance {

@@ -21,7 +21,7 @@ use swarm_supervisor::{
 fn kill(workflow: &str, hold: bool) -> Request {
     Request::Kill {
         workflow: workflow.into(),
-        reason: None,
+        reason: Some("tea time".into()),
         hold,
     }
 }
@@ -92,7 +92,21 @@ fn a_held_kill_outlasts_a_new_revision_and_another_does_not() {
         world.tell(&FromAgent::Put(Box::new(new)));
     }
     world.reaches("free", State::Running);
-    world.reaches("held", State::Killed);
+    let new = world.script("held", Mode::Daemon, &format!("echo newer; {FOREVER}"));
+    let digest = Some(new.digest.to_string());
+    world.tell(&FromAgent::Put(Box::new(new)));
+    let row = world.until("the newest version, killed", |world| {
+        let row = world
+            .rows()
+            .into_iter()
+            .find(|row| row.workflow.as_str() == "held")?;
+        (row.digest == digest && row.state == State::Killed).then_some(row)
+    });
+    let reason = row.reason.unwrap_or_default();
+    assert!(
+        reason.contains("killed by uid") && reason.contains("tea time"),
+        "{reason}"
+    );
     assert!(world.log("held").is_empty());
 }
 

@@ -36,7 +36,7 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
     let mut out = std::io::stdout().lock();
     let mut kept = Vec::new();
     let exit = ask::each(context, &request, |response| {
-        let Response::Log(line) = response else {
+        let Some(line) = line(response) else {
             return Ok(());
         };
         match (context.json, wanted.follow) {
@@ -56,7 +56,16 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
     Ok(exit)
 }
 
-fn written(line: &LogLine) -> String {
+/// The line that is answered, if it is one.
+pub fn line(response: Response) -> Option<LogLine> {
+    match response {
+        Response::Log(line) => Some(line),
+        _ => None,
+    }
+}
+
+/// A line as people read it.
+pub fn written(line: &LogLine) -> String {
     let stream = match line.stream {
         Stream::Stdout => "",
         Stream::Stderr => " err",

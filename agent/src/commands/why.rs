@@ -1,21 +1,32 @@
-//! `why`: the chain from commit and signer through every check to the present state, or to the refusal.
+//! `why`: the chain from commit and signer through every check to the present state, or to the refusal; and what one that failed
+//! printed last.
 
-use super::{Context, Failure, Outcome, ask, fleet, text};
+use super::{Context, Failure, Outcome, ask, fleet, logs, text};
 use crate::cli::Fleet;
-use serde_json::Value;
-use swarm_supervisor::protocol::{Query, Request};
+use serde_json::{Value, json};
+use swarm_manifests::status::State;
+use swarm_supervisor::protocol::{LogLine, Query, Request};
+
+/// Lines of one that failed for good.
+const MOST: usize = 200;
+/// Lines of one that ended badly, and may go on.
+const SOME: usize = 10;
 
 /// Prints the chain.
 pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
     let (exit, body) = if narrowed.is_asked_for() {
         (0, fleet::workflow(context, name, narrowed)?)
     } else {
-        ask::body(
+        let (exit, mut body) = ask::body(
             context,
             &Request::Ask(Query::Why {
                 workflow: name.into(),
             }),
-        )?
+        )?;
+        if let Some(count) = lines_wanted(&body) {
+            body["output"] = json!(printed_last(context, name, count)?);
+        }
+        (exit, body)
     };
     if context.json {
         println!(
@@ -86,5 +97,41 @@ fn written(name: &str, body: &Value) -> String {
     if let Some(hint) = word("hint") {
         out += &format!("  hint: {hint}\n");
     }
-    out
+    out + &printed(body)
+}
+
+/// How much of its output says why it is as it is.
+fn lines_wanted(body: &Value) -> Option<usize> {
+    match serde_json::from_value(body.get("state")?.clone()).ok()? {
+        State::Failed => Some(MOST),
+        State::Backoff | State::Expired | State::Interrupted => Some(SOME),
+        _ => None,
+    }
+}
+
+fn printed_last(context: &Context, name: &str, count: usize) -> Result<Vec<LogLine>, Failure> {
+    let request = Request::Logs {
+        workflow: name.into(),
+        follow: false,
+        lines: Some(count),
+        since_unix_ms: None,
+    };
+    let mut lines = Vec::new();
+    ask::each(context, &request, |response| {
+        lines.extend(logs::line(response));
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+fn printed(body: &Value) -> String {
+    let lines = body.get("output").cloned().unwrap_or_default();
+    let lines: Vec<LogLine> = serde_json::from_value(lines).unwrap_or_default();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines = lines
+        .iter()
+        .map(|line| format!("    {}\n", logs::written(line)));
+    format!("  it printed last:\n{}", lines.collect::<String>())
 }

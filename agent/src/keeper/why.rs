@@ -323,7 +323,7 @@ fn running(actual: &Actual, steps: &mut Vec<Value>) {
         steps.push(step(
             false,
             "held",
-            "killed with --hold: it stays ended until somebody starts it",
+            "killed with --hold: no new revision starts it; swarm-agent start does",
         ));
     }
 }
