@@ -17,6 +17,7 @@ pub mod lock;
 pub mod manifest;
 pub mod name;
 pub mod path;
+pub mod placeholder;
 pub mod policy;
 pub mod problem;
 pub mod report;

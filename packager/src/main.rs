@@ -8,6 +8,7 @@ mod commit;
 mod deploy_repository;
 mod edit;
 mod encrypt;
+mod excerpt;
 mod failure;
 mod folder;
 mod foresee;

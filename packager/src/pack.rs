@@ -80,7 +80,7 @@ pub fn pack(dir: &Path) -> Outcome<Packed> {
 pub fn read_bundle(dir: &Path) -> Outcome<(Option<Bundle>, Vec<Finding>)> {
     let path = dir.join("bundle.toml");
     if !dir.is_dir() {
-        return Err(Failure::new(format!("{} is not a folder", dir.display()))
+        return Err(Failure::usage(format!("{} is not a folder", dir.display()))
             .hint("name the folder that holds bundle.toml"));
     }
     if !path.exists() {

@@ -2,7 +2,10 @@
 //!
 //! What stands in files, commits and names is data: no escape sequence of theirs reaches the terminal.
 
-use crate::failure::{Failure, Finding};
+use crate::{
+    excerpt::excerpt,
+    failure::{Failure, Finding},
+};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
@@ -75,15 +78,35 @@ pub fn failure(failure: &Failure) {
     }
 }
 
-/// Shows one problem; on a wide terminal with the line and the mark under it.
+/// Shows one problem with the line and the mark under it: drawn on a wide terminal, in plain characters elsewhere.
 pub fn finding(finding: &Finding) {
     let drawn = columns()
         .filter(|columns| *columns >= NARROWEST)
         .and_then(|columns| draw(finding, columns));
     match drawn {
         Some(text) => line(text),
-        None => line(shown(&finding.problem.to_string())),
+        None => line(shown(&written(finding))),
     }
+}
+
+fn written(finding: &Finding) -> String {
+    let Problem { span, line, .. } = &finding.problem;
+    let excerpt = finding
+        .text
+        .as_deref()
+        .zip(span.clone())
+        .filter(|_| *line > 0)
+        .and_then(|(text, span)| excerpt(text, span, *line));
+    let Some(excerpt) = excerpt else {
+        return finding.problem.to_string();
+    };
+    let bare = Problem {
+        hint: None,
+        ..finding.problem.clone()
+    };
+    let hint = finding.problem.hint.as_ref();
+    let hint = hint.map_or(String::new(), |hint| format!("\n  hint: {hint}"));
+    format!("{bare}\n{excerpt}{hint}")
 }
 
 fn draw(finding: &Finding, columns: usize) -> Option<String> {

@@ -103,7 +103,47 @@ fn without_a_terminal_there_is_no_colour_and_no_drawing() {
             !said.contains('\x1b') && said.contains("manifests/bad.toml:1:1"),
             "{columns}: {said}"
         );
+        assert!(
+            said.contains("  1 | versoin = \"1\"\n    | ^^^^^^^\n"),
+            "the line and the mark under it: {said}"
+        );
     }
+}
+
+#[test]
+fn a_place_that_is_not_there_is_wrong_usage() {
+    let world = full();
+    for command in ["check", "build", "sign", "verify", "publish", "up"] {
+        let said = world.pack("deploy", &[command, "/nowhere"]).code(2);
+        assert!(said.err.contains("/nowhere"), "{command}: {said:?}");
+    }
+    world.pack("deploy", &["-C", "/nowhere", "check"]).code(2);
+}
+
+#[test]
+fn check_finds_a_placeholder_that_no_box_could_fill_and_a_secret_in_a_bundle() {
+    let world = full();
+    let manifest = world.path("deploy/manifests/ramp.toml");
+    let text = std::fs::read_to_string(manifest).expect("a manifest");
+    let text = format!("args = [\"{{box}}\", \"{{home}}\"]\n{text}");
+    world.write("deploy/manifests/ramp.toml", &text);
+    let said = world
+        .pack("deploy", &["check", "manifests/ramp.toml"])
+        .code(1);
+    assert!(
+        said.err.contains("{home}")
+            && said.err.contains("S-BUNDLE-14")
+            && !said.err.contains("{box} is"),
+        "{said:?}"
+    );
+    let bundle = std::fs::read_to_string(world.path("ramp/bundle.toml")).expect("a bundle");
+    let bundle = bundle + "\n[env]\nAPI_TOKEN = \"0123456789abcdef\"\nX = \"{nope}\"\n";
+    world.write("ramp/bundle.toml", &bundle);
+    let said = world.pack("deploy", &["check", "../ramp"]).code(1);
+    assert!(
+        said.err.contains("S-FILE-13") && said.err.contains("{nope}"),
+        "{said:?}"
+    );
 }
 
 #[test]

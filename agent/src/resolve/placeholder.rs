@@ -1,10 +1,15 @@
 //! Placeholders (SPEC §3.5): `{box}`, `{label.site}` … in args, env, entry and engine commands become values. Pure.
 //!
-//! `{bundle}`, `{state}` and `{instance}` stay: only the supervisor knows them. Braces around anything that is not
-//! a word of letters, digits, dots, dashes and underscores are text, so that JSON may stand in an argument.
+//! `{bundle}`, `{state}` and `{instance}` stay: only the supervisor knows them.
 
 use std::collections::BTreeMap;
-use swarm_manifests::{bundle::PortRange, facts::Value, problem::Refusal, rules};
+use swarm_manifests::{
+    bundle::PortRange,
+    facts::Value,
+    placeholder::{Part, parts},
+    problem::Refusal,
+    rules,
+};
 
 /// What stays for the supervisor.
 const LEFT: [&str; 3] = ["bundle", "state", "instance"];
@@ -21,25 +26,12 @@ pub struct Values<'a> {
 impl Values<'_> {
     /// Fills in every placeholder of `text`; `place` says where it stands, for the refusal.
     pub fn fill(&self, text: &str, place: &str) -> Result<String, Refusal> {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            out.push_str(&rest[..open]);
-            let after = &rest[open + 1..];
-            let word = after
-                .find('}')
-                .map(|close| &after[..close])
-                .filter(|word| is_word(word));
-            if let Some(word) = word {
-                out.push_str(&self.value(word, place)?);
-                rest = &after[word.len() + 1..];
-            } else {
-                out.push('{');
-                rest = after;
-            }
-        }
-        out.push_str(rest);
-        Ok(out)
+        parts(text)
+            .map(|part| match part {
+                Part::Text(text) => Ok(text.to_owned()),
+                Part::Placeholder(word) => self.value(word, place),
+            })
+            .collect()
     }
 
     fn value(&self, word: &str, place: &str) -> Result<String, Refusal> {
@@ -71,13 +63,6 @@ impl Values<'_> {
             .flat_map(|range| range.first..=range.last)
             .nth(at)
     }
-}
-
-fn is_word(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_alphabetic())
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// A label or fact as text.

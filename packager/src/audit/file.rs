@@ -1,6 +1,6 @@
 //! One file that people write: every problem in it. Which kind it is, its name and place say. Reads the file.
 
-use super::literal;
+use super::{literal, placeholder};
 use crate::{
     failure::{Failure, Finding, Outcome},
     pack::read_limited,
@@ -33,14 +33,18 @@ pub fn problems(shown: &str, text: &[u8]) -> Outcome<Vec<Problem>> {
     })?;
     Ok(match kind {
         Kind::Bundle => {
-            let (bundle, problems) = bundle::read(shown, text);
+            let (bundle, mut problems) = bundle::read(shown, text);
+            let texts = bundle.as_ref().map(placeholder::of_bundle);
+            problems.extend(unfillable(shown, text, texts));
             with_literals(shown, text, bundle.map(|bundle| bundle.env), problems)
         }
         Kind::Policy => policy::read(shown, text).1,
         Kind::Agent => settings::read(shown, text).1,
         Kind::Roster => roster::read(shown, text).1,
         Kind::Manifest => {
-            let (manifest, problems) = manifest::read(shown, text);
+            let (manifest, mut problems) = manifest::read(shown, text);
+            let texts = manifest.as_ref().map(placeholder::of_manifest);
+            problems.extend(unfillable(shown, text, texts));
             with_literals(shown, text, manifest.map(|manifest| manifest.env), problems)
         }
         Kind::Lock => Lock::parse(text)
@@ -49,6 +53,11 @@ pub fn problems(shown: &str, text: &[u8]) -> Outcome<Vec<Problem>> {
             .into_iter()
             .collect(),
     })
+}
+
+fn unfillable(shown: &str, text: &[u8], texts: Option<Vec<&String>>) -> Vec<Problem> {
+    let text = String::from_utf8_lossy(text);
+    placeholder::problems(shown, &text, texts.unwrap_or_default())
 }
 
 fn with_literals(

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod file;
 mod literal;
+mod placeholder;
 pub mod push;
 pub mod repository;
 pub mod trunk;

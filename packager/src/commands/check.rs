@@ -64,7 +64,7 @@ pub fn run(asked: &Asked<'_>, json: bool) -> Outcome {
 
 fn of_path(path: &Path) -> Outcome<repository::Report> {
     if !path.exists() {
-        return Err(Failure::new(format!("there is no {}", path.display()))
+        return Err(Failure::usage(format!("there is no {}", path.display()))
             .hint("name a file, a bundle's folder, or a deploy repository"));
     }
     let real = path.canonicalize().unwrap_or_else(|_| path.into());
@@ -101,7 +101,10 @@ fn of_bundle(dir: &Path) -> Outcome<Vec<Finding>> {
         return Ok(bundle::audit(dir, dir.to_string_lossy().trim_end_matches('/'))?.findings);
     }
     match pack::pack(dir) {
-        Ok(_) => Ok(Vec::new()),
+        Ok(_) => {
+            let file = dir.join("bundle.toml");
+            file::check(&file, &file.to_string_lossy())
+        }
         Err(failure) if !failure.findings.is_empty() => Ok(failure.findings),
         Err(failure) => Err(failure),
     }

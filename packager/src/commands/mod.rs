@@ -27,10 +27,9 @@ mod who;
 use crate::{
     cli::{Cli, Command, HookCommand},
     deploy_repository::DeployRepository,
-    failure::Outcome,
+    failure::{Failure, Outcome},
     signers, talk,
 };
-use anyhow::Context;
 use clap::CommandFactory;
 use std::path::Path;
 
@@ -38,7 +37,7 @@ use std::path::Path;
 pub fn run(cli: Cli) -> Outcome {
     if let Some(folder) = &cli.folder {
         std::env::set_current_dir(folder)
-            .with_context(|| format!("-C {}: cannot go there", folder.display()))?;
+            .map_err(|error| Failure::usage(format!("-C {}: {error}", folder.display())))?;
     }
     let json = cli.json;
     match cli.command {

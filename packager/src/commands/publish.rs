@@ -8,12 +8,12 @@ use std::path::Path;
 
 /// Publishes the bundle in this folder.
 pub fn run(dir: &Path, repo: Option<&Path>, key: &KeyOption, json: bool) -> Outcome {
+    let packed = pack::pack(dir)?;
     let repository = match repo {
         Some(repo) => DeployRepository::need(&[repo])?,
         None => DeployRepository::need(&[Path::new("."), dir])?,
     };
     let key = Key::find(key.key.as_deref(), &repository.git)?;
-    let packed = pack::pack(dir)?;
     let mut change = Change::default();
     let placed = place::place(&repository, &packed, &key, &mut change)?;
     let digest = packed.lock.digest();
