@@ -15,6 +15,7 @@ mod indexers;
 mod install;
 mod jobs;
 mod keep;
+mod keeping;
 mod notices;
 mod output;
 mod place;
@@ -75,6 +76,7 @@ pub enum RunError {
 /// Runs the workflows of this box until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> Result<(), RunError> {
     let mut supervisor = Supervisor::open(settings)?;
+    supervisor.meet_keeper();
     supervisor.adopt_all()?;
     supervisor.purge_old();
     supervisor.take_over_agent();
@@ -121,6 +123,7 @@ pub(crate) struct Supervisor {
     unfinished: Option<Unfinished>,
     agent: agent::Link,
     indexers: indexers::Indexers,
+    keeping: keeping::Keeping,
     pub(crate) control: Control,
     /// When the journal's group is to be on the disk.
     sync_by: Option<BootTime>,
@@ -179,7 +182,7 @@ impl Supervisor {
                 .read(control.listener(), Source::Listener)
                 .map_err(kernel("epoll"))?,
         );
-        raise_file_limit();
+        watch::raise_file_limit();
         let (spool, unfinished) = Spool::open(&own.join("spool")).map_err(at(&own))?;
         let users = users::Users::open(&own.join("users.json"), &settings).map_err(at(&own))?;
         control.agent = users.agent.as_ref().map(|ids| ids.uid);
@@ -208,6 +211,7 @@ impl Supervisor {
             unfinished,
             agent: agent::Link::new(),
             indexers: indexers::Indexers::default(),
+            keeping: keeping::Keeping::default(),
             control,
             sync_by: None,
             watchdog: systemd::Watchdog::from_environment(clock::now()),
@@ -258,6 +262,7 @@ impl Supervisor {
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
             Source::Job(id) => self.job_ready(id),
             Source::Worker => self.workers_done(),
+            Source::Keeper => self.keeper_gone(),
             Source::Trial => self.trial_ended(),
         }
     }
@@ -276,6 +281,7 @@ impl Supervisor {
             self.birth_deadline(),
             self.publish_by(),
             self.agent.again,
+            self.keeping.again,
             self.agent.settled,
             self.agent.retire,
             self.jobs.deadline(),
@@ -305,6 +311,7 @@ impl Supervisor {
             self.stirred.extend(self.clearing.iter().cloned());
         }
         self.births_due(now);
+        self.keeper_due(now);
         self.flush_logs(now);
         self.jobs_due(now);
         self.notices_due(now);
@@ -385,16 +392,5 @@ impl Supervisor {
                 self.clearing.remove(&key);
             }
         }
-    }
-}
-
-/// A thousand instances have some thousands of descriptors between them.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }

@@ -13,6 +13,7 @@ pub mod folders;
 pub mod identity;
 pub mod indexer;
 pub mod inherited;
+pub mod keeper;
 mod kernel_file;
 pub mod launch;
 pub mod logs;

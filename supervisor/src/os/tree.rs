@@ -127,6 +127,11 @@ impl Tree {
         self.cgroup.as_ref().map(cgroup::Group::path)
     }
 
+    /// Whether nobody was ever in it.
+    pub fn is_new(&self) -> bool {
+        !self.was_killed.get()
+    }
+
     /// The main process, once it is known.
     pub fn set_main(&mut self, pid: i32) {
         self.marks.main = Some(pid);

@@ -260,6 +260,7 @@ impl Supervisor {
         let rooms = std::mem::take(&mut workflow.rooms);
         for (instance, room) in rooms {
             self.clearing.remove(&(name.clone(), instance));
+            self.forget_kept(name, instance);
             self.close_room(room);
         }
         if let Err(error) = self.snapshots.forget(name) {

@@ -58,6 +58,7 @@ impl Supervisor {
             }
             self.unfinished = None;
         }
+        self.forget_found();
         Ok(())
     }
 
@@ -78,12 +79,14 @@ impl Supervisor {
             return Survivor::Gone(unseen, !nothing_left);
         };
         let handed = self.taken.main(name, number);
+        let kept = self.kept_main(name, number, &process);
+        let is_kept = kept.is_some();
         let identity = Identity {
             pid: process.pid,
             start_time: process.start_time,
             boot_id: boot.to_owned(),
         };
-        let Some(pidfd) = handed.or_else(|| adopt(&identity)) else {
+        let Some(pidfd) = handed.or(kept).or_else(|| adopt(&identity)) else {
             return Survivor::Gone(unseen, !nothing_left);
         };
         if let Some(exit) = pidfd.exit() {
@@ -92,6 +95,9 @@ impl Supervisor {
         if let Err(error) = self.hold(name, number, Arc::new(pidfd), process.pid) {
             tracing::error!(workflow = %name, instance = number, %error, "its process cannot be watched; it is ended");
             return Survivor::Gone(unseen, true);
+        }
+        if !is_kept {
+            self.keep_main(name, number);
         }
         if let Some((unprotected, well)) = self.taken.words(name, number)
             && let Some(room) = self.room(name, number)

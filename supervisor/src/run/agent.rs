@@ -1,5 +1,6 @@
 //! The agent: started as our first child, started again when it ends, believed in nothing but what it may ask for. Touches its process and socket.
 
+mod group;
 mod talk;
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
         identity::Pidfd,
         launch::{Launch, Profile},
         pages, spawn,
+        tree::Tree,
     },
     protocol::ToAgent,
     settings::Agent,
@@ -26,6 +28,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
     time::Duration,
 };
 use swarm_manifests::{
@@ -234,6 +237,7 @@ impl Supervisor {
             |ids| given::hand_over(&self.settings.state, ids, given),
         );
         let given = given.map_err(text)?;
+        let group = self.agent_group();
         let launch = Launch {
             profile: Profile::Agent,
             argv,
@@ -243,7 +247,7 @@ impl Supervisor {
             stdout: terminal().map_err(text)?,
             stderr: terminal().map_err(text)?,
             extra: Some(OwnedFd::from(theirs)),
-            cgroup: None,
+            cgroup: group.as_ref().and_then(Tree::cgroup).map(Path::to_owned),
             limits: swarm_manifests::bundle::Limits::default(),
             sandbox: swarm_manifests::bundle::Sandbox::default(),
             read: given.read,
@@ -317,6 +321,7 @@ impl Supervisor {
             Err(error) => tracing::warn!(%error, "the agent ended; it is started again"),
         }
         self.watch.remove(child.token, child.pidfd.as_fd());
+        self.clear_agents();
         if self.agent.retire.take().is_some() {
             return self.start_agent();
         }

@@ -20,11 +20,20 @@ impl Supervisor {
         systemd::notify("STOPPING=1");
         self.agent.say(&ToAgent::Stop);
         self.agent.flush();
-        if self.settings.on_exit == OnExit::Stop {
+        let stops = self.settings.on_exit == OnExit::Stop;
+        if stops {
             self.stop_everything();
         }
         self.end_agent();
         self.end_indexers();
+        let instances = self.workflows.values().flat_map(|w| &w.state.instances);
+        if stops || !instances.clone().any(|i| i.phase.has_tree()) {
+            self.end_keeper();
+        }
+        if stops {
+            // Nothing of ours is left in the cgroup hierarchy either.
+            std::mem::replace(&mut self.trees, Trees::without_cgroups()).close();
+        }
         let names: Vec<Name> = self.workflows.keys().cloned().collect();
         for name in names {
             let instances: Vec<u16> = self
@@ -97,8 +106,6 @@ impl Supervisor {
                 let _ = tree.remove();
             }
         }
-        // Nothing of ours is left in the cgroup hierarchy either.
-        std::mem::replace(&mut self.trees, Trees::without_cgroups()).close();
     }
 
     fn end_agent(&mut self) {
@@ -111,5 +118,6 @@ impl Supervisor {
         }
         let _ = pidfd.signal(libc::SIGKILL);
         let _ = pidfd.wait();
+        self.clear_agents();
     }
 }

@@ -132,6 +132,7 @@ impl Supervisor {
             failed(error.to_string())
         })?;
         self.save_birth(name, instance, run, birth.pid);
+        self.keep_main(name, instance);
         birth.report.let_go();
         if let Some(room) = self.room(name, instance) {
             room.unprotected = unprotected;

@@ -38,6 +38,8 @@ pub(super) enum Source {
     Notify(Name, u16),
     /// A side job's process ended, or its socket is ready.
     Job(u64),
+    /// The keeper is gone.
+    Keeper,
     /// The trial of a new program ended.
     Trial,
     /// A thread has finished something.
@@ -152,5 +154,16 @@ impl Watch {
         }
         self.set = until;
         Ok(())
+    }
+}
+
+/// A thousand instances have some thousands of descriptors between them.
+pub(super) fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, "the limit of open files could not be raised");
     }
 }

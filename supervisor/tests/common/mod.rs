@@ -126,8 +126,10 @@ impl World {
         if self.user.is_some() {
             // Where it lies may be closed to others.
             let copy = self.folder.path().join("supervise");
-            let copied = Command::new("cp").arg(&program).arg(&copy).status();
-            assert!(copied.expect("cp").success());
+            if !copy.exists() {
+                let copied = Command::new("cp").arg(&program).arg(&copy).status();
+                assert!(copied.expect("cp").success());
+            }
             program = copy;
         }
         let mut command = Command::new(program);
@@ -363,6 +365,25 @@ pub fn lives(pid: i32) -> bool {
             .next()
             .is_some_and(|rest| !rest.trim_start().starts_with('Z'))
     })
+}
+
+/// Waits until a process is gone, or a zombie.
+pub fn until_gone(pid: i32) {
+    let begun = Instant::now();
+    while lives(pid) {
+        assert!(begun.elapsed() < LIMIT, "process {pid} lives on");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A child of this process with this name.
+pub fn child_named(parent: i32, name: &str) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let mut pids = children.split_ascii_whitespace();
+    let is_it = |pid: &&str| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    pids.find(is_it)?.parse().ok()
 }
 
 /// The number that a program wrote into a file.
