@@ -122,7 +122,8 @@ fn after_each_of_twenty_power_losses_the_journal_is_whole_trust_stands_and_daemo
                 )
             })?;
         }
-        vm.sh("mkdir -p /run/remote && ln -s /srv/deploy.git /run/remote/deploy.git")?;
+        // What a push left half done there is its operator's to mend.
+        vm.sh("rm -f /srv/deploy.git/refs/heads/*.lock && mkdir -p /run/remote && ln -s /srv/deploy.git /run/remote/deploy.git")?;
         until_ok("the agent looking at the repository", || {
             vm.sh("swarm-agent sync")
         })
