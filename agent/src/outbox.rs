@@ -206,7 +206,7 @@ mod tests {
     fn event(sequence: u64) -> Event {
         Event {
             sequence,
-            ..crate::walk::event("start")
+            ..Event::new("start")
         }
     }
 

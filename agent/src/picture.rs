@@ -41,6 +41,12 @@ impl Picture {
             .map(|snapshot| (snapshot.head, snapshot.position))
     }
 
+    /// How many workflows may be removed at once after this position: the largest number that a trunk commit since then allows.
+    pub fn allowed_after(&self, followed: u64) -> u32 {
+        let later = self.allowances.iter().filter(|(at, _)| *at > followed);
+        later.map(|(_, number)| *number).max().unwrap_or(0)
+    }
+
     /// What of the store is to stay, where somebody needs `needed`, who may have seen an older picture than this one: that and
     /// what is to run. None while something is held back.
     pub fn stays(&self, mut needed: BTreeSet<Digest>) -> Option<BTreeSet<Digest>> {

@@ -373,22 +373,3 @@ fn allowances(objects: &Objects, snapshot: &Snapshot, followed: u64) -> Rc<Vec<(
         followed,
     ))
 }
-
-/// An event of the agent's; number and time are the journal's to give.
-pub fn event(action: &str) -> Event {
-    Event {
-        sequence: 0,
-        time: String::new(),
-        action: action.into(),
-        workflow: None,
-        instance: None,
-        version: None,
-        digest: None,
-        commit: None,
-        by: None,
-        key: None,
-        rule: None,
-        reason: None,
-        exit: None,
-    }
-}

@@ -155,3 +155,24 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<crate::status::LastExit>,
 }
+
+impl Event {
+    /// About the box itself, of nobody; number and time are the journal's to give.
+    pub fn new(action: &str) -> Self {
+        Self {
+            sequence: 0,
+            time: String::new(),
+            action: action.into(),
+            workflow: None,
+            instance: None,
+            version: None,
+            digest: None,
+            commit: None,
+            by: None,
+            key: None,
+            rule: None,
+            reason: None,
+            exit: None,
+        }
+    }
+}

@@ -5,7 +5,10 @@ use crate::{
     git::Git,
 };
 use anyhow::Context;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use swarm_manifests::policy::{self, Policy};
 
 /// A clone of a deploy repository.
@@ -53,6 +56,25 @@ impl DeployRepository {
     /// Its top folder.
     pub fn top(&self) -> &Path {
         self.git.top()
+    }
+
+    /// The files of the working tree below these paths, committed or not, but for what git ignores; in order.
+    pub fn files(&self, below: &[&str]) -> Outcome<Vec<String>> {
+        let options = [
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+        ];
+        let listed = self.git.run(options.iter().chain(below))?;
+        let paths: BTreeSet<String> = listed
+            .split(|byte| *byte == 0)
+            .filter_map(|path| String::from_utf8(path.to_vec()).ok())
+            .filter(|path| self.top().join(path).is_file())
+            .collect();
+        Ok(paths.into_iter().collect())
     }
 
     /// The policy as it stands in the working tree.

@@ -129,24 +129,10 @@ impl Proposed {
         }
         let mut files = Change::default();
         place::write_file(repository, FILE, &self.text, &mut files)?;
-        let listed = repository.git.run([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--",
-            FOLDER,
-        ])?;
-        for path in listed
-            .split(|byte| *byte == 0)
-            .filter_map(|path| std::str::from_utf8(path).ok())
-        {
-            if repository.top().join(path).is_file() {
-                let text = std::fs::read_to_string(repository.top().join(path))
-                    .with_context(|| format!("{path} could not be read"))?;
-                place::write_file(repository, path, &text, &mut files)?;
-            }
+        for path in repository.files(&[FOLDER])? {
+            let text = std::fs::read_to_string(repository.top().join(&path))
+                .with_context(|| format!("{path} could not be read"))?;
+            place::write_file(repository, &path, &text, &mut files)?;
         }
         files.commit(repository, key, &self.message())
     }

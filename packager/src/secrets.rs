@@ -35,7 +35,7 @@ pub fn file(workflow: &Name, name: &Name) -> String {
 /// The roster as it stands in the working tree, but for entries that do not parse: `check` says those.
 pub fn roster(repository: &DeployRepository) -> Outcome<Vec<roster::Entry>> {
     let mut found = Vec::new();
-    for path in listed(repository, "boxes")? {
+    for path in repository.files(&["boxes"])? {
         let text = read_limited(&repository.top().join(&path), MAX_TEXT as u64 + 1)?;
         found.extend(roster::read(&path, &text).0);
     }
@@ -46,7 +46,7 @@ pub fn roster(repository: &DeployRepository) -> Outcome<Vec<roster::Entry>> {
 pub fn readers(repository: &DeployRepository) -> Outcome<Vec<Secret>> {
     let roster = roster(repository)?;
     let mut found = Vec::new();
-    for path in listed(repository, "secrets")? {
+    for path in repository.files(&["secrets"])? {
         let Some((workflow, name)) = parts(&path) else {
             continue;
         };
@@ -65,26 +65,6 @@ pub fn readers(repository: &DeployRepository) -> Outcome<Vec<Secret>> {
         });
     }
     Ok(found)
-}
-
-fn listed(repository: &DeployRepository, folder: &str) -> Outcome<Vec<String>> {
-    let listed = repository.git.run([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        folder,
-    ])?;
-    let mut paths: Vec<String> = listed
-        .split(|byte| *byte == 0)
-        .filter_map(|path| String::from_utf8(path.to_vec()).ok())
-        .filter(|path| repository.top().join(path).is_file())
-        .collect();
-    paths.sort();
-    paths.dedup();
-    Ok(paths)
 }
 
 fn parts(path: &str) -> Option<(Name, Name)> {

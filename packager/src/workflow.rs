@@ -58,22 +58,8 @@ pub fn find(repository: &DeployRepository, workflow: &Name) -> Outcome<File> {
 
 /// Every manifest of the working tree, committed or not, but for what git ignores.
 pub fn paths(repository: &DeployRepository) -> Outcome<Vec<String>> {
-    let listed = repository.git.run([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        "manifests",
-    ])?;
-    let mut paths: Vec<String> = listed
-        .split(|byte| *byte == 0)
-        .filter_map(|path| String::from_utf8(path.to_vec()).ok())
-        .collect();
-    paths.retain(|path| is_toml(path) && repository.top().join(path).is_file());
-    paths.sort();
-    paths.dedup();
+    let mut paths = repository.files(&["manifests"])?;
+    paths.retain(|path| is_toml(path));
     Ok(paths)
 }
 

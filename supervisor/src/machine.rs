@@ -317,25 +317,6 @@ pub fn record_about(workflow: &swarm_manifests::name::Name, action: &str) -> rep
     record_of(&State::new(workflow.clone()), None, action)
 }
 
-/// A journal record about the box, or the program itself.
-pub fn record_of_box(action: &str) -> report::Event {
-    report::Event {
-        sequence: 0,
-        time: String::new(),
-        action: action.into(),
-        workflow: None,
-        instance: None,
-        version: None,
-        digest: None,
-        commit: None,
-        by: None,
-        key: None,
-        rule: None,
-        reason: None,
-        exit: None,
-    }
-}
-
 /// A journal record about one version of a workflow; sequence and time are for the journal to fill in.
 fn record_of(state: &State, version: Option<&Version>, action: &str) -> report::Event {
     let origin = version.map(Version::origin);
@@ -346,6 +327,6 @@ fn record_of(state: &State, version: Option<&Version>, action: &str) -> report::
         commit: origin.and_then(|o| o.commit.clone()),
         by: origin.and_then(|o| o.by.clone()),
         key: origin.and_then(|o| o.key.clone()),
-        ..record_of_box(action)
+        ..report::Event::new(action)
     }
 }

@@ -25,13 +25,7 @@ impl Keeper {
             return Ok(());
         };
         let have = self.have();
-        let allowed = picture
-            .allowances
-            .iter()
-            .filter(|(position, _)| *position > self.followed)
-            .map(|(_, number)| *number)
-            .max()
-            .unwrap_or(0);
+        let allowed = picture.allowed_after(self.followed);
         let plan = plan::plan(&picture.resolved, &have, allowed);
         self.held = plan.held;
         let mut remembered = false;

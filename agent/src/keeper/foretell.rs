@@ -56,13 +56,7 @@ impl Keeper {
 
     fn foretold(&self, picture: &Rc<Picture>) -> (Value, u8) {
         let have = self.have();
-        let allowed = picture
-            .allowances
-            .iter()
-            .filter(|(position, _)| *position > self.followed)
-            .map(|(_, number)| *number)
-            .max()
-            .unwrap_or(0);
+        let allowed = picture.allowed_after(self.followed);
         let plan = if picture.snapshot.is_some() {
             plan::plan(&picture.resolved, &have, allowed)
         } else {

@@ -1,6 +1,6 @@
 //! Which refusals stand in the journal already: each distinct one is written once, not once a poll. Touches one small file.
 
-use crate::{picture::Picture, walk::event};
+use crate::picture::Picture;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -65,7 +65,7 @@ impl Told {
             rule: Some(trouble.rule.clone()),
             reason: Some(trouble.reason.clone()),
             commit: trouble.commit.clone(),
-            ..event("refuse")
+            ..Event::new("refuse")
         }]
     }
 
@@ -99,7 +99,7 @@ impl Told {
                     by: standing.by.clone(),
                     rule: next.rule.clone(),
                     reason: Some(next.reason.clone()),
-                    ..event(if next.state == State::Waiting {
+                    ..Event::new(if next.state == State::Waiting {
                         "wait"
                     } else {
                         "refuse"

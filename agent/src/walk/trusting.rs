@@ -2,7 +2,7 @@
 //!
 //! Touches mirror and trust file.
 
-use super::{Walk, event, gaps::Halt};
+use super::{Walk, gaps::Halt};
 use crate::picture::trouble;
 use swarm_manifests::{id::Oid, problem::Refusal, report::Event};
 use swarm_repository::{
@@ -106,7 +106,7 @@ impl Walk {
                 to.head.short(),
                 to.position
             )),
-            ..event("trust")
+            ..Event::new("trust")
         });
         Ok(())
     }
@@ -129,13 +129,13 @@ impl Walk {
                 self.tell(Event {
                     reason: Some(reason),
                     commit: Some(trust.introduction.to_string()),
-                    ..event("trust")
+                    ..Event::new("trust")
                 });
             }
             Loaded::Lost(refusal) => self.tell(Event {
                 reason: Some(refusal.reason),
                 rule: Some(refusal.rule.id.into()),
-                ..event("trust")
+                ..Event::new("trust")
             }),
         }
         if let Err(refusal) = self.see_and_survey() {

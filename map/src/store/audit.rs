@@ -90,19 +90,10 @@ impl Body {
         reason: String,
     ) -> Self {
         let event = Event {
-            sequence: 0,
             time: now.to_string(),
-            action: action.into(),
-            workflow: None,
-            instance: None,
-            version: None,
-            digest: None,
-            commit: None,
-            by: None,
             key,
-            rule: None,
             reason: Some(reason),
-            exit: None,
+            ..Event::new(action)
         };
         Self {
             received: now.to_string(),

@@ -184,24 +184,9 @@ pub fn of_trunk((commit, refusal): (Option<Oid>, Refusal)) -> Finding {
 
 /// The files that boxes read, but for bundles: those are looked at where a manifest names them.
 fn files(repository: &DeployRepository) -> Outcome<Vec<String>> {
-    let listed = repository.git.run([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        "policy.toml",
-        "manifests",
-        "boxes",
-    ])?;
-    let paths = listed
-        .split(|byte| *byte == 0)
-        .filter_map(|path| String::from_utf8(path.to_vec()).ok());
-    let paths: BTreeSet<String> = paths
-        .filter(|path| file::is_toml(path) && repository.top().join(path).is_file())
-        .collect();
-    Ok(paths.into_iter().collect())
+    let mut paths = repository.files(&["policy.toml", "manifests", "boxes"])?;
+    paths.retain(|path| file::is_toml(path));
+    Ok(paths)
 }
 
 fn duplicates(files: &[String], report: &mut Report) {

@@ -12,7 +12,9 @@ use swarm_manifests::{
     problem::Refusal,
     settings::Trust,
 };
-use swarm_repository::{objects::Objects, trunk::Advance, trusted::Trusted, verifier::Verifier};
+use swarm_repository::{
+    objects::Objects, snapshot::Snapshot, trunk::Advance, trusted::Trusted, verifier::Verifier,
+};
 
 /// What came of the verification up to a head.
 #[derive(Debug)]
@@ -54,6 +56,26 @@ pub fn git_dir(git: &Git) -> Outcome<PathBuf> {
     Ok(git
         .line(["rev-parse", "--path-format=absolute", "--git-common-dir"])?
         .into())
+}
+
+/// What the trunk is trusted for as far as it is good here, from the introduction to HEAD; none where not even the introduction is.
+pub fn trusted(repository: &DeployRepository) -> Outcome<Option<Trusted>> {
+    let objects = objects(&repository.git)?;
+    let head = repository.head()?;
+    Ok(judge(repository, &objects, &mut Verifier::new(), &head)?.trusted)
+}
+
+/// The trunk, which must be good up to HEAD, and what stands on it.
+pub fn verified(repository: &DeployRepository) -> Outcome<(Trusted, Snapshot)> {
+    let objects = objects(&repository.git)?;
+    let mut verifier = Verifier::new();
+    let judged = judge(repository, &objects, &mut verifier, &repository.head()?)?;
+    if let Some((_, refusal)) = judged.refusal {
+        return Err(Failure::from(refusal));
+    }
+    let trusted = judged.trusted.context("the trunk has an introduction")?;
+    let snapshot = verifier.snapshot(&objects, &trusted)?;
+    Ok((trusted, snapshot))
 }
 
 /// Verifies from the introduction to this head.

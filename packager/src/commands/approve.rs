@@ -25,7 +25,6 @@ use swarm_manifests::{
     rules::{bundle::MISSING, trunk::APPROVALS},
     signature::{MAX_ARMOUR, Signature},
 };
-use swarm_repository::verifier::Verifier;
 
 /// Approves it.
 pub fn run(args: &ApproveArgs, as_json: bool) -> Outcome {
@@ -229,15 +228,8 @@ fn asked(repository: &DeployRepository, name: &Name) -> Outcome<Asked> {
             .exit(Exit::Unknown)
             .hint("swarm-pack show lists them")
     })?;
-    let objects = trunk::objects(&repository.git)?;
-    let mut verifier = Verifier::new();
-    let judged = trunk::judge(repository, &objects, &mut verifier, &repository.head()?)?;
-    if let Some((_, refusal)) = judged.refusal {
-        return Err(Failure::from(refusal));
-    }
-    let trusted = judged.trusted.context("the trunk has an introduction")?;
     let committed = repository.git.file("HEAD", &file.path)?;
-    let snapshot = verifier.snapshot(&objects, &trusted)?;
+    let (trusted, snapshot) = trunk::verified(repository)?;
     let found = snapshot
         .workflows
         .into_iter()

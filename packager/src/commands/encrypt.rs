@@ -24,7 +24,6 @@ use swarm_manifests::{
     name::Name,
     roster::Entry,
 };
-use swarm_repository::verifier::Verifier;
 
 /// Encrypts it, and says who can read it.
 pub fn run(args: &EncryptArgs, json: bool) -> Outcome {
@@ -95,14 +94,8 @@ fn manifest(repository: &DeployRepository, name: &Name) -> Outcome<Manifest> {
 
 /// The signed roster: that of the verified trunk, never of files that nobody signed.
 fn roster(repository: &DeployRepository) -> Outcome<Arc<BTreeMap<Name, Entry>>> {
-    let objects = trunk::objects(&repository.git)?;
-    let mut verifier = Verifier::new();
-    let judged = trunk::judge(repository, &objects, &mut verifier, &repository.head()?)?;
-    if let Some((_, refusal)) = judged.refusal {
-        return Err(Failure::from(refusal));
-    }
-    let trusted = judged.trusted.context("the trunk has an introduction")?;
-    Ok(verifier.snapshot(&objects, &trusted)?.roster)
+    let (_, snapshot) = trunk::verified(repository)?;
+    Ok(snapshot.roster)
 }
 
 fn secret(args: &EncryptArgs) -> Outcome<Vec<u8>> {

@@ -20,7 +20,6 @@ use swarm_manifests::{
     name::Name,
     policy::{Moment, Policy},
 };
-use swarm_repository::verifier::Verifier;
 
 /// Does one of the policy's commands.
 pub fn run(args: PolicyArgs, as_json: bool) -> Outcome {
@@ -131,20 +130,16 @@ fn revoked_keys(policy: &Policy, given: &str) -> Outcome<Vec<String>> {
 
 fn moment(repository: &DeployRepository, given: &str) -> Outcome<Moment> {
     if given == "now" {
-        let objects = trunk::objects(&repository.git)?;
-        let judged = trunk::judge(
-            repository,
-            &objects,
-            &mut Verifier::new(),
-            &repository.head()?,
-        )?;
-        let position = judged.trusted.map(|trusted| trusted.position + 1);
-        return position.map(Moment::Position).ok_or_else(|| {
-            Failure::new(
-                "the trunk does not verify here, so nobody can say at which position it is",
-            )
-            .hint("swarm-pack check says why; --from takes a position or a commit too")
-        });
+        let trusted = trunk::trusted(repository)?;
+        return trusted
+            .map(|trusted| trusted.position + 1)
+            .map(Moment::Position)
+            .ok_or_else(|| {
+                Failure::new(
+                    "the trunk does not verify here, so nobody can say at which position it is",
+                )
+                .hint("swarm-pack check says why; --from takes a position or a commit too")
+            });
     }
     if let Ok(position) = given.parse() {
         return Ok(Moment::Position(position));

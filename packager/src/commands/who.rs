@@ -14,7 +14,7 @@ use swarm_manifests::{
     policy::{Policy, Right},
     signature::Signature,
 };
-use swarm_repository::{commit::Commit, rights, verifier::Verifier};
+use swarm_repository::{commit::Commit, rights};
 
 /// Answers the question.
 pub fn run(command: &WhoCommand, as_json: bool) -> Outcome {
@@ -189,15 +189,8 @@ fn bundle(repository: &DeployRepository, name: &str, version: &str) -> Outcome<S
 /// The commits that brought a manifest and its bundle, as the trunk remembers them.
 fn manifest(repository: &DeployRepository, name: &Name) -> Outcome<Vec<Signed>> {
     let file = workflow::find(repository, name)?;
-    let objects = trunk::objects(&repository.git)?;
-    let judged = trunk::judge(
-        repository,
-        &objects,
-        &mut Verifier::new(),
-        &repository.head()?,
-    )?;
-    let brought = judged
-        .trusted
+    let trusted = trunk::trusted(repository)?;
+    let brought = trusted
         .as_ref()
         .and_then(|trusted| trusted.manifests.get(file.path.as_str()));
     let mut found = vec![match brought {

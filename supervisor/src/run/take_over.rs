@@ -159,7 +159,7 @@ impl Supervisor {
         tracing::info!("{words}");
         let record = report::Event {
             reason: Some(words.clone()),
-            ..machine::record_of_box("upgraded")
+            ..swarm_manifests::report::Event::new("upgraded")
         };
         self.record(record, machine::Sync::Soon);
         for client in clients {

@@ -95,7 +95,7 @@ impl Supervisor {
         let record = report::Event {
             by,
             reason: Some(path.display().to_string()),
-            ..machine::record_of_box("upgrade")
+            ..swarm_manifests::report::Event::new("upgrade")
         };
         self.record(record, Sync::Now);
         if let Err(error) = self.try_program(&path) {
@@ -164,7 +164,7 @@ impl Supervisor {
         tracing::error!(reason, "the upgrade is refused; what runs goes on");
         let record = report::Event {
             reason: Some(reason.into()),
-            ..machine::record_of_box("upgrade-refused")
+            ..swarm_manifests::report::Event::new("upgrade-refused")
         };
         self.record(record, Sync::Soon);
         let waiting: Vec<u64> = self
