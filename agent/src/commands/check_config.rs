@@ -9,7 +9,7 @@ use swarm_manifests::{settings, units::format_duration};
 pub fn check_config(context: &Context) -> Outcome {
     let path = context.config.display().to_string();
     let bytes = fs::read(&context.config).map_err(|error| {
-        Failure::failed(format!("{path}: {error}"))
+        Failure::with(2, format!("{path}: {error}"))
             .hint("name the file with --config FILE or $SWARM_CONFIG")
     })?;
     let (settings, problems) = settings::read(&path, &bytes);

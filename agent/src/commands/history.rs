@@ -21,7 +21,7 @@ pub fn history(
                 serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
             );
         } else {
-            for row in body.as_array().into_iter().flatten() {
+            for row in &body {
                 println!("{}", of_the_fleet(row));
             }
         }

@@ -19,6 +19,10 @@ pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
             "{}",
             serde_json::to_string_pretty(&rows).map_err(anyhow::Error::from)?
         );
+    } else if rows.is_empty() && from_map {
+        eprintln!(
+            "No workflow is on the boxes that are meant. swarm-agent status --map shows the boxes."
+        );
     } else if rows.is_empty() {
         eprintln!(
             "No workflow is here. swarm-agent status says what this box trusts; swarm-agent sync looks at the repository now."

@@ -108,9 +108,11 @@ pub struct Context {
 
 /// Does what was typed.
 pub fn dispatch(cli: Cli) -> ExitCode {
-    let named = cli
-        .config
-        .or_else(|| std::env::var_os("SWARM_CONFIG").map(PathBuf::from));
+    let named = cli.config.or_else(|| {
+        std::env::var_os("SWARM_CONFIG")
+            .filter(|name| !name.is_empty())
+            .map(PathBuf::from)
+    });
     let context = Context {
         config_was_named: named.is_some(),
         config: named.unwrap_or_else(|| "/etc/swarm/agent.toml".into()),

@@ -66,5 +66,8 @@ fn complaints(body: &Value) -> Vec<String> {
     for name in moving.into_iter().flatten().filter_map(Value::as_str) {
         out.push(format!("{}: not settled yet", text::one_line(name)));
     }
+    if out.is_empty() && body.get("timed_out").and_then(Value::as_bool) == Some(true) {
+        out.push("the look was not over in time; it goes on (--timeout gives it longer)".into());
+    }
     out
 }

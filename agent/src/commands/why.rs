@@ -4,7 +4,7 @@
 use super::{Context, Failure, Outcome, ask, fleet, logs, text};
 use crate::cli::Fleet;
 use serde_json::{Value, json};
-use swarm_manifests::status::State;
+use swarm_manifests::status::{Row, State};
 use swarm_supervisor::protocol::{LogLine, Query, Request};
 
 /// Lines of one that failed for good.
@@ -34,15 +34,10 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
             serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
         );
     } else if let Some(rows) = body.get("boxes").and_then(Value::as_array) {
-        let is_meant = |row: &&Value| {
-            narrowed
-                .only
-                .as_deref()
-                .is_none_or(|only| row.get("box").and_then(Value::as_str) == Some(only))
-        };
-        for row in rows.iter().filter(is_meant) {
+        for row in rows {
             let place = row.get("box").and_then(Value::as_str).unwrap_or_default();
             print!("{}", written(&format!("{name} on {place}"), row));
+            print!("{}", of_the_fleet(row));
         }
     } else if let Some(message) = body.get("message").and_then(Value::as_str) {
         let hint = body.get("hint").and_then(Value::as_str);
@@ -98,6 +93,45 @@ fn written(name: &str, body: &Value) -> String {
         out += &format!("  hint: {hint}\n");
     }
     out + &printed(body)
+}
+
+/// What the map knows of one instance; each check of the chain only its box does.
+fn of_the_fleet(row: &Value) -> String {
+    let Ok(row) = serde_json::from_value::<Row>(row.clone()) else {
+        return String::new();
+    };
+    let version = [row.bundle, row.version]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let short = |commit: String| commit.chars().take(10).collect::<String>();
+    let exit = row
+        .last_exit
+        .and_then(|exit| serde_json::to_string(&exit).ok());
+    let next = row.next.map(|next| {
+        let rule = next.rule.map_or(String::new(), |rule| format!(" [{rule}]"));
+        format!("{}: {}{rule}", next.state.as_str(), next.reason)
+    });
+    [
+        (
+            "bundle",
+            Some(version).filter(|version| !version.is_empty()),
+        ),
+        ("digest", row.digest),
+        ("commit", row.commit.map(short)),
+        ("by", row.by),
+        ("since", row.since),
+        ("last exit", exit),
+        ("next", next),
+    ]
+    .into_iter()
+    .filter_map(|(what, detail)| Some(format!("  --  {what}: {}\n", text::one_line(&detail?))))
+    .chain([format!(
+        "  hint: on the box, swarm-agent why {} shows each check\n",
+        row.workflow
+    )])
+    .collect()
 }
 
 /// How much of its output says why it is as it is.

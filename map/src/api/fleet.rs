@@ -68,7 +68,7 @@ pub async fn one_box(
     let view = view
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no box of this name is known here"))?;
     Ok(Json(WithRows {
-        rows: view.rows.to_vec(),
+        rows: view.rows.iter().map(|row| view.by_now(row)).collect(),
         view,
     }))
 }

@@ -65,6 +65,7 @@ fn row_changes(old: Option<&BoxView>, new: Option<&BoxView>, changes: &mut Vec<C
 fn essence(view: &BoxView) -> BoxView {
     BoxView {
         last_seen: None,
+        rows_at: None,
         rows: std::sync::Arc::default(),
         ..view.clone()
     }

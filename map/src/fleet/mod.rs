@@ -96,9 +96,26 @@ pub struct BoxView {
     pub dropped: u64,
     #[serde(skip)]
     pub rows: Arc<Vec<Row>>,
+    /// When the rows came, where that is known.
+    #[serde(skip)]
+    pub rows_at: Option<Timestamp>,
 }
 
 impl BoxView {
+    /// A row of this box as it was when the box spoke last: what counts seconds went on since the row came.
+    pub fn by_now(&self, row: &Row) -> Row {
+        let later = self.rows_at.zip(self.last_seen);
+        let later = later.map(|(came, seen)| seen.duration_since(came).as_secs_f64().max(0.0));
+        Row {
+            up_s: row.up_s.zip(later).map(|(up, later)| up + later),
+            time_left_s: row
+                .time_left_s
+                .zip(later)
+                .map(|(left, later)| (left - later).max(0.0)),
+            ..row.clone()
+        }
+    }
+
     /// What selectors are held against.
     pub fn selectable(&self) -> Facts {
         Facts {
@@ -277,6 +294,7 @@ fn view(record: &Record, state: BoxState, since: Option<Timestamp>) -> BoxView {
         wrong: rows.iter().filter(|row| is_wrong(row)).count(),
         dropped: record.dropped,
         rows,
+        rows_at: record.rows_at,
     }
 }
 
@@ -302,6 +320,7 @@ fn expected(name: &Name) -> BoxView {
         wrong: 0,
         dropped: 0,
         rows: Arc::default(),
+        rows_at: None,
     }
 }
 

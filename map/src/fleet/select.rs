@@ -94,7 +94,7 @@ fn gather(workflow: &str, rows: &[(&BoxView, &Row)]) -> WorkflowView {
     WorkflowView {
         workflow: workflow.to_owned(),
         bundle: newest.and_then(|row| row.bundle.clone()),
-        boxes: rows.iter().map(|(_, row)| (*row).clone()).collect(),
+        boxes: rows.iter().map(|(view, row)| view.by_now(row)).collect(),
         versions: rows
             .iter()
             .filter_map(|(_, row)| row.version.clone())

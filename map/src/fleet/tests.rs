@@ -35,6 +35,7 @@ fn record(last_seen: Option<i64>) -> Record {
         agent_version: "0".into(),
         status: Some(status("a", "a")),
         rows: None,
+        rows_at: None,
         dropped: 0,
     }
 }
@@ -133,6 +134,32 @@ fn a_box_behind_the_mirror_is_stale_even_if_its_own_remote_agrees() {
             state,
             "{head:?}"
         );
+    }
+}
+
+#[test]
+fn seconds_go_on_as_long_as_the_box_speaks() {
+    let row: swarm_manifests::status::Row = serde_json::from_value(serde_json::json!({
+        "box": "b", "workflow": "w", "mode": "daemon", "state": "running", "instance": 0, "restarts": 0,
+        "up_s": 1.5, "time_left_s": 10.0, "protections": [],
+    }))
+    .expect("a row");
+    for (came, up, left) in [
+        (Some(40), Some(61.5), Some(0.0)),
+        (Some(99), Some(2.5), Some(9.0)),
+        (None, None, None),
+    ] {
+        let said = Record {
+            rows: Some(Arc::new(vec![row.clone()])),
+            rows_at: came.map(at),
+            ..record(Some(100))
+        };
+        let reports = Reports {
+            boxes: [(said.name.clone(), Arc::new(said))].into(),
+            pending: BTreeMap::new(),
+        };
+        let now = fold(&reports, &None, BEAT, at(1000)).boxes[0].by_now(&row);
+        assert_eq!((now.up_s, now.time_left_s), (up, left), "{came:?}");
     }
 }
 

@@ -150,7 +150,7 @@ impl Look<'_> {
             (shell::way_back(view.name.as_str(), "box"))
             (wrong::section(&alone))
             (boxes::detail(view, self.now))
-            (rows::section(view.rows.iter(), rows::Column::Workflow))
+            (rows::section(view.rows.iter().map(|row| view.by_now(row)), rows::Column::Workflow))
             (audit::section(self.recent, self.now, &query))
         }
     }
@@ -160,8 +160,9 @@ impl Look<'_> {
             .fleet
             .boxes
             .iter()
-            .flat_map(|view| view.rows.iter())
-            .filter(|row| row.workflow == name)
+            .flat_map(|view| view.rows.iter().map(move |row| (view, row)))
+            .filter(|(_, row)| row.workflow == name)
+            .map(|(view, row)| view.by_now(row))
             .collect();
         // Only a name is ever put into an address.
         let query = if swarm_manifests::name::Name::new(name).is_ok() {

@@ -15,7 +15,7 @@ pub enum Column {
 }
 
 /// The section of these rows.
-pub fn section<'a>(rows: impl Iterator<Item = &'a Row>, first: Column) -> Markup {
+pub fn section(rows: impl Iterator<Item = Row>, first: Column) -> Markup {
     let rows: Vec<_> = rows.collect();
     let (title, name) = if first == Column::Workflow {
         ("Workflows", "Workflow")
@@ -32,7 +32,7 @@ pub fn section<'a>(rows: impl Iterator<Item = &'a Row>, first: Column) -> Markup
                     thead role="rowgroup" { tr role="row" {
                         @for title in [name, "Version", "State", "Up", "Restarts", "Memory", "By", "Commit"] { th role="columnheader" scope="col" { (title) } }
                     } }
-                    @for row in rows { tbody role="rowgroup" { (line(row, first)) } }
+                    @for row in &rows { tbody role="rowgroup" { (line(row, first)) } }
                 }
             }
         }

@@ -28,6 +28,8 @@ pub struct Record {
     pub agent_version: String,
     pub status: Option<Arc<BoxStatus>>,
     pub rows: Option<Arc<Vec<Row>>>,
+    /// When these rows came. None: before this map was started.
+    pub rows_at: Option<Timestamp>,
     pub dropped: u64,
 }
 
@@ -103,7 +105,10 @@ pub fn take(
         record.agent_version = report.agent_version;
         record.dropped = report.dropped;
         record.status = report.status.map(Arc::new).or(record.status);
-        record.rows = report.rows.map(Arc::new).or(record.rows);
+        if let Some(rows) = report.rows {
+            record.rows = Some(Arc::new(rows));
+            record.rows_at = Some(now);
+        }
         let behind = record.status.as_ref().is_some_and(|status| {
             status.remote_head.is_some() && status.remote_head != status.commit
         });
@@ -199,6 +204,7 @@ fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
         rows: list
             .and_then(|text| serde_json::from_str(&text).ok())
             .map(Arc::new),
+        rows_at: None,
         dropped: row.get(11)?,
     })
 }
