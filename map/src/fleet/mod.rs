@@ -102,16 +102,15 @@ pub struct BoxView {
 }
 
 impl BoxView {
-    /// A row of this box as it was when the box spoke last: what counts seconds went on since the row came.
+    /// A row of this box as it was when the box spoke last: what counts seconds went on since the row came, where that is known.
     pub fn by_now(&self, row: &Row) -> Row {
         let later = self.rows_at.zip(self.last_seen);
-        let later = later.map(|(came, seen)| seen.duration_since(came).as_secs_f64().max(0.0));
+        let later = later.map_or(0.0, |(came, seen)| {
+            seen.duration_since(came).as_secs_f64().max(0.0)
+        });
         Row {
-            up_s: row.up_s.zip(later).map(|(up, later)| up + later),
-            time_left_s: row
-                .time_left_s
-                .zip(later)
-                .map(|(left, later)| (left - later).max(0.0)),
+            up_s: row.up_s.map(|up| up + later),
+            time_left_s: row.time_left_s.map(|left| (left - later).max(0.0)),
             ..row.clone()
         }
     }

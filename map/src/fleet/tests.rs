@@ -147,7 +147,7 @@ fn seconds_go_on_as_long_as_the_box_speaks() {
     for (came, up, left) in [
         (Some(40), Some(61.5), Some(0.0)),
         (Some(99), Some(2.5), Some(9.0)),
-        (None, None, None),
+        (None, Some(1.5), Some(10.0)),
     ] {
         let said = Record {
             rows: Some(Arc::new(vec![row.clone()])),
