@@ -48,6 +48,7 @@ forms! {
     ABSOLUTE: "an absolute path", "^/", BAD_PATH, absolute;
     FILE: "a path of the box", "", BAD_PATH, line;
     SELECTOR: "a selector such as 'site == \"berkeley\"'", "", BAD_VALUE, |_| None;
+    SCHEDULE: "a calendar event such as \"Mon..Fri 02:00\" or a line of crontab such as \"0 2 * * 1-5\"", "", BAD_VALUE, |text| crate::schedule::Schedule::parse(text).err();
     REQUIREMENT: "a requirement such as \">=18\", \"*\" or \">=1G\"", "", BAD_VALUE, |text| crate::facts::Requirement::parse(text).err();
     KEY: "an OpenSSH public key such as \"ssh-ed25519 AAAA… alice@laptop\"", "^(ssh-|ecdsa-|sk-)", BAD_VALUE, |text| words(key::read(text)).map(|why| format!("is not taken: {why}"));
     FINGERPRINT: "a key's fingerprint \"SHA256:…\" as ssh-keygen -l prints it", "^SHA256:[A-Za-z0-9+/]{43}$", BAD_VALUE, fingerprint;

@@ -24,6 +24,7 @@ pub mod report;
 pub mod revision;
 pub mod roster;
 pub mod rules;
+pub mod schedule;
 pub mod schema;
 pub mod selector;
 pub mod settings;

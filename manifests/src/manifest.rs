@@ -3,6 +3,7 @@
 use crate::{
     bundle::Limits,
     name::{Name, Pattern},
+    schedule::Schedule,
     selector::Selector,
 };
 use semver::Version;
@@ -53,6 +54,8 @@ pub struct Run {
     pub time_limit: Option<Duration>,
     pub on_limit: OnLimit,
     pub instances: u16,
+    /// When a `once` runs by itself; none: when it is deployed.
+    pub schedule: Option<Schedule>,
 }
 
 /// What an exit means.

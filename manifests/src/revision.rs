@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Hashes bundle digest, args, env, digests of secrets, mode and time limit, limits, user, workdir, instances.
 ///
-/// `[on]`, `[rollout]`, `[restart]`, comments, key order and the file's folder are not part of it.
+/// `[on]`, `[rollout]`, `[restart]`, the schedule, comments, key order and the file's folder are not part of it.
 #[allow(clippy::missing_panics_doc)] // the expectation below is proven
 pub fn revision(
     manifest: &Manifest,
@@ -35,6 +35,7 @@ pub fn revision(
         time_limit,
         on_limit,
         instances,
+        schedule: _,
     } = run;
     let mut whole_env = bundle.env.clone();
     whole_env.extend(env.clone());

@@ -111,6 +111,9 @@ pub struct Row {
     pub commit: Option<String>,
     pub by: Option<String>,
     pub next: Option<Next>,
+    /// When its schedule runs it next, RFC 3339.
+    #[serde(default)]
+    pub next_run: Option<String>,
     /// What the kernel says of its process, in words, and what it was asked to enforce and does not; where somebody asked.
     #[serde(default)]
     pub protections: Vec<String>,

@@ -222,7 +222,29 @@ fn what_is_not_built_yet_is_refused_by_its_own_rule() {
     ] {
         assert_eq!(manifest_rules(more), ["S-FILE-10"], "{more}");
     }
-    assert_eq!(manifest_rules("schedule = \"daily\"\n"), ["S-FILE-10"]);
+}
+
+#[test]
+fn a_schedule_is_for_once_and_has_to_be_one() {
+    let rules_of = |run: &str| {
+        let text = format!("version = \"1.2.0\"\n[on]\nall = true\n[run]\n{run}");
+        let (manifest, problems) = manifest::read("manifests/web.toml", text.as_bytes());
+        let schedule = manifest.and_then(|manifest| manifest.run.schedule);
+        (
+            schedule.map(|schedule| schedule.to_string()),
+            rules(&problems),
+        )
+    };
+    for good in ["Mon..Fri 02:00", "0 2 * * 1-5"] {
+        let run = format!("mode = \"once\"\nschedule = \"{good}\"\n");
+        assert_eq!(rules_of(&run), (Some(good.to_owned()), vec![]));
+    }
+    for bad in [
+        "mode = \"daemon\"\nschedule = \"daily\"\n",
+        "mode = \"once\"\nschedule = \"sometimes\"\n",
+    ] {
+        assert_eq!(rules_of(bad), (None, vec!["S-FILE-05"]), "{bad}");
+    }
 }
 
 #[test]

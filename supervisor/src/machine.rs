@@ -8,11 +8,13 @@
 //! What holds after each step, whatever happened (the simulation asserts it):
 //! * a process is started only where no tree of that instance is left;
 //! * a kill ends with nothing alive, and stays;
-//! * `finished`, `failed`, `expired`, `killed`, `interrupted` are left by `start`, `restart` or a new revision only;
-//! * a `once` runs once for each revision that takes over, and for each `start` and `restart`;
+//! * `finished`, `failed`, `expired`, `killed`, `interrupted` are left by `start`, `restart`, a new revision or, but for `killed`, a
+//!   schedule only;
+//! * a `once` runs once for each revision that takes over, and for each `start` and `restart`; with a schedule, once for each time;
 //! * every state either ends by itself, or has a deadline, or waits for a person or a commit.
 
 mod backoff;
+mod calendar;
 mod event;
 mod life;
 mod notice;
@@ -33,12 +35,13 @@ mod state;
 mod stop;
 mod wellness;
 
+pub use calendar::{due_at, next_run_after};
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;
 pub use rows::{Usage, actual, rows};
 pub use state::{
-    Alive, Ended, Going, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then,
-    Trail, Trouble, Version, trail,
+    Alive, Calendar, Ended, Going, Instance, NextRun, Phase, Preparation, Process, Readiness,
+    State, StopStep, Then, Trail, Trouble, Version, trail,
 };
 
 use crate::{protocol::Standing, time::BootTime};
@@ -63,6 +66,9 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         Event::InstallFailed(revision, trouble) => turn.install_failed(revision, &trouble),
         Event::Instance(number, run, change) => turn.changed(number, run, change),
         Event::Recovered(survivors) => turn.recovered(&survivors),
+        Event::NextRun(next) => turn.next_run(next),
+        Event::Due => turn.run_is_due(),
+        Event::ClockSet => turn.clock_set(),
         Event::Tick => turn.tick(),
     }
     turn.settle();
@@ -85,9 +91,12 @@ fn instance_deadline(state: &State, instance: &Instance) -> Option<BootTime> {
             Some(*until)
         }
         Phase::Clearing { again, .. } => Some(*again),
-        Phase::Vacant | Phase::Installing | Phase::Starting | Phase::Born(_) | Phase::Ended(_) => {
-            None
-        }
+        Phase::Vacant
+        | Phase::Installing
+        | Phase::Starting
+        | Phase::Born(_)
+        | Phase::Scheduled
+        | Phase::Ended(_) => None,
     }
 }
 
@@ -179,6 +188,7 @@ impl Turn {
         if self.state.leaving || self.wants_take_over() || self.wants_return() {
             return;
         }
+        self.keep_calendar();
         for at in 0..self.state.instances.len() {
             if self.state.instances[at].phase == Phase::Vacant {
                 self.begin(at);
@@ -242,11 +252,13 @@ impl Turn {
         let reason = self.state.instances.first().and_then(|i| i.reason.clone());
         let reason = reason.filter(|_| self.state.killed);
         let wall = self.now.wall;
+        let due = self.state.instances.iter().any(|instance| instance.due);
         self.state.instances = (0..version.spec.instances)
             .map(|number| Instance {
                 run,
                 phase: phase.clone(),
                 reason: reason.clone(),
+                due: due && !self.state.killed,
                 ..Instance::new(number, wall)
             })
             .collect();
@@ -258,6 +270,7 @@ impl Turn {
         if self.state.killed {
             return self.enter(at, Phase::Ended(Ended::Killed));
         }
+        let waits = self.waits_for_its_time(at);
         let Some(current) = &mut self.state.current else {
             return;
         };
@@ -277,6 +290,9 @@ impl Turn {
                 current.preparation = Preparation::Installing;
                 self.effects.push(Effect::Install(current.spec.revision));
                 self.enter(at, Phase::Installing);
+            }
+            Preparation::Unasked | Preparation::Done(_) if waits => {
+                self.enter(at, Phase::Scheduled);
             }
             Preparation::Unasked | Preparation::Done(_) => self.spawn(at),
         }

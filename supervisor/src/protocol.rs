@@ -13,6 +13,7 @@ use swarm_manifests::{
     manifest::{Mode, OnLimit, Restart},
     name::Name,
     report::Event,
+    schedule::Schedule,
     status::{Next, Row},
 };
 
@@ -38,6 +39,9 @@ pub struct RunSpec {
     pub time_limit: Option<Duration>,
     pub on_limit: OnLimit,
     pub instances: u16,
+    /// When a `once` runs by itself.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
     pub restart: Restart,
     /// The engine's command with entry and args, with every placeholder resolved but `{instance}`, `{state}` and `{bundle}`
     /// (which only the supervisor knows: an install moves the bundle).

@@ -22,6 +22,7 @@ mod place;
 mod probing;
 mod removed;
 mod room;
+mod schedule;
 mod shutdown;
 mod signals;
 mod start;
@@ -107,6 +108,8 @@ pub(crate) struct Supervisor {
     stirred: BTreeSet<(Name, u16)>,
     /// When which machine wants a tick.
     ticks: BTreeSet<(BootTime, Name)>,
+    /// When which workflow runs by its schedule.
+    schedules: schedule::Schedules,
     /// Main processes on their way to their programs, oldest first: until when, whose, which run.
     births: VecDeque<(BootTime, Name, u16, u64)>,
     /// Instances in whose log something waits for its line's end.
@@ -201,6 +204,7 @@ impl Supervisor {
             clearing: BTreeSet::new(),
             stirred: BTreeSet::new(),
             ticks: BTreeSet::new(),
+            schedules: schedule::Schedules::default(),
             births: VecDeque::new(),
             half_lines: BTreeSet::new(),
             held_back: BTreeSet::new(),
@@ -244,6 +248,7 @@ impl Supervisor {
     fn ready(&mut self, source: Source) {
         match source {
             Source::Alarm => {}
+            Source::Schedule => self.schedule_ready(),
             Source::Tree(workflow, instance) => {
                 self.stirred.insert((workflow, instance));
             }
@@ -336,6 +341,7 @@ impl Supervisor {
         for name in std::mem::take(&mut self.unsaved) {
             self.save(&name, false);
         }
+        self.set_schedule();
         self.sync_journal();
         self.answer_waiting();
         self.publish();
@@ -379,6 +385,7 @@ impl Supervisor {
             self.workflows.remove(name);
             self.unsaved.remove(name);
         }
+        self.keep_schedule(name);
     }
 
     fn note_clearing(&mut self, workflow: &Workflow) {

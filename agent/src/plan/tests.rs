@@ -31,6 +31,7 @@ fn spec(workflow: &Name, revision: u8, position: u64) -> RunSpec {
         time_limit: Some(Duration::from_secs(1)),
         on_limit: OnLimit::Expire,
         instances: 1,
+        schedule: None,
         restart: Restart::default(),
         command: vec!["x".into()],
         env: BTreeMap::new(),

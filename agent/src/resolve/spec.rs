@@ -69,6 +69,7 @@ pub fn spec(
         time_limit: ceiling::time_limit(manifest.run.mode, manifest.run.time_limit, &ceilings),
         on_limit: manifest.run.on_limit,
         instances: manifest.run.instances,
+        schedule: manifest.run.schedule.clone(),
         restart: manifest.restart.clone(),
         command,
         env,

@@ -4,10 +4,13 @@ use super::{Manifest, Mode, On, OnLimit, Restart, Run, workflow_of};
 use crate::{
     bundle::{LIMITS, environment, limits, size_of_arguments},
     document::{self, Item, Table},
-    forms::{ARGUMENT, DURATION, DURATION_OR_ZERO, NAME, PATTERN, SELECTOR, VARIABLE, VERSION},
+    forms::{
+        ARGUMENT, DURATION, DURATION_OR_ZERO, NAME, PATTERN, SCHEDULE, SELECTOR, VARIABLE, VERSION,
+    },
     name::{Name, Pattern},
     problem::Problem,
     rules::file::{BAD_NAME, BAD_VALUE, MISSING_KEY, SELECTOR as SELECTOR_RULE},
+    schedule::Schedule,
     selector::Selector,
     shape::{Key, Kind, Shape},
 };
@@ -111,7 +114,11 @@ static RUN: Shape = Shape {
             Kind::Integer { min: 1, max: 1000 },
             "how many processes of it on each box; default 1",
         ),
-        Key::new("schedule", Kind::NotBuilt, "when it runs"),
+        Key::new(
+            "schedule",
+            Kind::Text(&SCHEDULE),
+            "for once: when it runs, as a calendar event of systemd or a line of crontab",
+        ),
     ],
 };
 
@@ -258,13 +265,18 @@ fn selector(table: &Table<'_>, item: &Item<'_>) -> Option<Selector> {
 }
 
 fn run(table: &Table<'_>) -> Option<Run> {
+    let mode = table.text("mode", |word| match word {
+        "once" => Some(Mode::Once),
+        "restart" => Some(Mode::Restart),
+        "daemon" => Some(Mode::Daemon),
+        _ => None,
+    })?;
+    if let Some(item) = table.get("schedule").filter(|_| mode != Mode::Once) {
+        let message = format!("schedule: a {} runs all the time", mode.as_str());
+        item.report(&BAD_VALUE, message, "say mode = \"once\", or leave it out");
+    }
     Some(Run {
-        mode: table.text("mode", |word| match word {
-            "once" => Some(Mode::Once),
-            "restart" => Some(Mode::Restart),
-            "daemon" => Some(Mode::Daemon),
-            _ => None,
-        })?,
+        mode,
         time_limit: table.duration("time-limit"),
         on_limit: table
             .text("on-limit", |word| {
@@ -272,6 +284,7 @@ fn run(table: &Table<'_>) -> Option<Run> {
             })
             .unwrap_or_default(),
         instances: table.integer("instances").unwrap_or(1),
+        schedule: table.text("schedule", |text| Schedule::parse(text).ok()),
     })
 }
 

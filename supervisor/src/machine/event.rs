@@ -1,6 +1,6 @@
 //! What a machine is told, and what it wants done. Pure.
 
-use super::state::{Process, Trouble};
+use super::state::{NextRun, Process, Trouble};
 use crate::{
     protocol::{Origin, RunSpec, Standing},
     time::{BootTime, Wall},
@@ -57,6 +57,12 @@ pub enum Event {
     Instance(u16, u64, Change),
     /// We, or the box, started again: how each instance was found.
     Recovered(Vec<Survivor>),
+    /// What its schedule says of the next run.
+    NextRun(NextRun),
+    /// The time of the next run has come.
+    Due,
+    /// Somebody set the clock.
+    ClockSet,
     /// Time passed.
     Tick,
 }

@@ -79,6 +79,7 @@ impl Turn {
         self.enter(at, Phase::Starting);
         let instance = &mut self.state.instances[at];
         instance.run += 1;
+        instance.due = false;
         instance.reason = None;
         instance.rule = None;
         self.effects.push(Effect::Spawn {
@@ -157,6 +158,7 @@ impl Turn {
         let streak = self.state.instances[at].streak;
         self.state.instances[at].streak = streak.saturating_add(1);
         if passing {
+            self.state.instances[at].due = self.state.calendar.is_some();
             return self.enter(
                 at,
                 Phase::Blocked {
@@ -165,7 +167,7 @@ impl Turn {
             );
         }
         if current.spec.mode == Mode::Once {
-            return self.enter(at, Phase::Ended(Ended::Failed));
+            return self.end(at, Ended::Failed);
         }
         let wait = backoff::delay(&current.spec.restart, streak.max(1), dice).max(FAILED_START);
         let mut why = self.state.instances[at].reason.clone().unwrap_or_default();
@@ -237,7 +239,7 @@ impl Turn {
             return self.enter(at, Phase::Ended(Ended::Killed));
         }
         match then {
-            Then::End(ended) => self.enter(at, Phase::Ended(ended)),
+            Then::End(ended) => self.end(at, ended),
             Then::Leave => self.enter(at, Phase::Vacant),
             Then::Restart => {
                 self.state.instances[at].restarts += 1;

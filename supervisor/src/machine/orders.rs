@@ -139,6 +139,7 @@ impl Turn {
             self.stop_all(Then::End(Ended::Killed));
         }
         for instance in &mut self.state.instances {
+            instance.due = false;
             instance.reason = Some(order.words("killed"));
             instance.rule = None;
         }
@@ -158,6 +159,7 @@ impl Turn {
             if matches!(self.state.instances[at].phase, Phase::Alive(_)) {
                 self.stop(at, Then::Restart, order.words("restarted"));
                 self.state.instances[at].streak = 0;
+                self.state.instances[at].due = self.state.calendar.is_some();
             }
         }
     }
@@ -211,7 +213,9 @@ impl Turn {
     }
 
     fn lift(&mut self) {
-        self.state.killed = false;
+        if std::mem::take(&mut self.state.killed) {
+            self.count_from_now();
+        }
         self.state.held = false;
         if self.state.leaving {
             return;
@@ -227,7 +231,13 @@ impl Turn {
             }
         }
         self.wake(|_| true);
+        let scheduled = self.state.calendar.is_some();
         for instance in &mut self.state.instances {
+            // Whoever says so need not wait for its time.
+            instance.due |= scheduled && !matches!(instance.phase, Phase::Alive(_));
+            if instance.phase == Phase::Scheduled {
+                instance.phase = Phase::Vacant;
+            }
             instance.streak = 0;
             instance.attempts = 0;
             match &mut instance.phase {

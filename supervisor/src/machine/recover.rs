@@ -1,6 +1,6 @@
 //! After our own death or the box's: what was saved meets what the kernel still knows. Pure.
 
-use super::{Change, Ended, Phase, Preparation, StopStep, Survivor, Sync, Then, Turn};
+use super::{Change, Ended, NextRun, Phase, Preparation, StopStep, Survivor, Sync, Then, Turn};
 use swarm_manifests::{manifest::Mode, status::LastExit};
 
 impl Turn {
@@ -16,6 +16,8 @@ impl Turn {
                 version.preparation = Preparation::Unasked;
             }
         }
+        // The time zone may be another one by now.
+        self.next_run(NextRun::Unknown);
         for at in 0..self.state.instances.len() {
             match survivors.get(at) {
                 Some(Survivor::Rebooted) => self.rebooted(at),
@@ -55,7 +57,7 @@ impl Turn {
             Phase::Backoff { .. } | Phase::Blocked { .. } | Phase::Installing => {
                 self.state.instances[at].phase = Phase::Vacant;
             }
-            Phase::Vacant | Phase::Ended(_) => {}
+            Phase::Vacant | Phase::Scheduled | Phase::Ended(_) => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! A workflow as people and the agent see it: a [`State`] comes in, rows of `list` go out. Pure.
 
 use super::{
-    Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, life::in_words,
-    wellness::ready_by,
+    Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, calendar,
+    life::in_words, wellness::ready_by,
 };
 use crate::{
     protocol::{Actual, LastGood},
@@ -61,6 +61,7 @@ pub fn rows(
             .collect();
     };
     let next = next(state);
+    let next_run = calendar::due_at(state).map(|at| at.to_string());
     let row = |instance| instance_row(current, instance, box_name, now, &usage, next.clone());
     state
         .instances
@@ -68,6 +69,8 @@ pub fn rows(
         .map(row)
         .map(|row| Row {
             workflow: state.workflow.to_string(),
+            reason: with_next_run(row.reason, row.state, next_run.as_deref()),
+            next_run: next_run.clone(),
             ..row
         })
         .collect()
@@ -120,7 +123,28 @@ fn instance_row(
         commit: spec.origin.commit.clone(),
         by: spec.origin.by.clone(),
         next,
+        next_run: None,
         protections: Vec::new(),
+    }
+}
+
+/// Where it waits for its schedule, when that is.
+fn with_next_run(
+    reason: Option<String>,
+    state: status::State,
+    next_run: Option<&str>,
+) -> Option<String> {
+    use status::State::{Expired, Failed, Finished, Interrupted, Waiting};
+    let waits = matches!(state, Waiting | Finished | Failed | Expired | Interrupted);
+    let soon = next_run
+        .filter(|_| waits)
+        .map(|at| format!("runs next at {at}"));
+    match (reason, soon) {
+        (Some(reason), Some(soon)) => Some(format!("{reason}; {soon}")),
+        (None, None) if state == Waiting => {
+            Some("its schedule names no time that is yet to come".into())
+        }
+        (reason, soon) => reason.or(soon),
     }
 }
 
@@ -136,6 +160,7 @@ fn state_of(phase: &Phase) -> status::State {
             Readiness::Ready => status::State::Ready,
         },
         Phase::Stopping { .. } | Phase::Clearing { .. } => status::State::Stopping,
+        Phase::Scheduled => status::State::Waiting,
         Phase::Backoff { .. } => status::State::Backoff,
         Phase::Blocked { .. } => status::State::Blocked,
         Phase::Ended(ended) => match ended {
@@ -275,6 +300,7 @@ fn standing_row(state: &State, standing: &crate::protocol::Standing, box_name: &
         commit: next.commit.clone(),
         by: standing.by.clone(),
         next: None,
+        next_run: None,
         protections: Vec::new(),
     }
 }

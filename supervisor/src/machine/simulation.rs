@@ -4,8 +4,8 @@
 mod laws;
 
 use super::{
-    Change, Effect, Ended, Event, Now, Order, Phase, Process, State, Survivor, Trouble, deadline,
-    is_saved_first, sample, step, trail, wants_gone,
+    Change, Effect, Ended, Event, NextRun, Now, Order, Phase, Process, State, Survivor, Trouble,
+    deadline, due_at, is_saved_first, next_run_after, sample, step, trail, wants_gone,
 };
 use crate::{
     protocol::{InstallSpec, Origin, RunSpec},
@@ -16,6 +16,7 @@ use swarm_manifests::{
     bundle::{Health, Install, Probe, Ready},
     id::Digest,
     manifest::{Mode, OnLimit},
+    schedule::Schedule,
     status::LastExit,
 };
 
@@ -49,6 +50,8 @@ struct World {
     seed: u64,
     dice: Dice,
     time: u64,
+    /// By how much the box's clock is ahead of it.
+    wall: i64,
     state: State,
     saved: Option<State>,
     trees: BTreeMap<u16, Tree>,
@@ -60,6 +63,8 @@ struct World {
     held: Option<Digest>,
     /// How often a version gave way.
     returns: u64,
+    /// How often a schedule started something.
+    scheduled: u64,
     pid: i32,
     events: u64,
     starts: u64,
@@ -71,6 +76,7 @@ impl World {
             seed,
             dice: Dice(seed),
             time: 1000,
+            wall: 1_000_000_000,
             state: fresh(),
             saved: None,
             trees: BTreeMap::new(),
@@ -79,9 +85,18 @@ impl World {
             ran: BTreeMap::new(),
             held: None,
             returns: 0,
+            scheduled: 0,
             pid: 1,
             events: 0,
             starts: 0,
+        }
+    }
+
+    fn now(&mut self) -> Now {
+        Now {
+            boot: BootTime(Duration::from_millis(self.time)),
+            wall: Wall(self.time.cast_signed() + self.wall),
+            dice: self.dice.throw(1000) as u32,
         }
     }
 
@@ -90,11 +105,7 @@ impl World {
         self.events += 1;
         self.time += 1;
         let before = self.state.clone();
-        let now = Now {
-            boot: BootTime(Duration::from_millis(self.time)),
-            wall: Wall(0),
-            dice: self.dice.throw(1000) as u32,
-        };
+        let now = self.now();
         let (state, effects) = step(before.clone(), event.clone(), now);
         self.check(&before, &event, &state, &effects);
         self.state = state;
@@ -117,6 +128,20 @@ impl World {
         }
         if self.state.is_gone() {
             self.saved = None;
+        }
+        self.look_at_the_calendar();
+    }
+
+    /// What runs by a schedule runs each 400 ms here.
+    fn look_at_the_calendar(&mut self) {
+        let since = next_run_after(&self.state).map(|calendar| calendar.since);
+        if let Some(Wall(since)) = since {
+            let next = if self.dice.one_in(50) {
+                NextRun::Never
+            } else {
+                NextRun::At(Wall(since + 400))
+            };
+            self.happen(Event::NextRun(next));
         }
     }
 
@@ -219,11 +244,7 @@ impl World {
     /// It is saved before anything else happens.
     fn born(&mut self, instance: u16, run: u64, process: Process) {
         let event = Event::Instance(instance, run, Change::Born(process));
-        let now = Now {
-            boot: BootTime(Duration::from_millis(self.time)),
-            wall: Wall(0),
-            dice: 0,
-        };
+        let now = self.now();
         let before = self.state.clone();
         let (state, effects) = step(before.clone(), event.clone(), now);
         assert!(
@@ -260,6 +281,7 @@ impl World {
         let reboot = self.dice.one_in(4);
         if reboot {
             self.trees.clear();
+            self.wall += self.time.cast_signed();
             self.time = 1000;
         }
         self.state = self.saved.clone().unwrap_or_else(fresh);
@@ -293,11 +315,7 @@ impl World {
         });
         let born: Vec<_> = born.collect();
         let event = Event::Recovered(survivors);
-        let now = Now {
-            boot: BootTime(Duration::from_millis(self.time)),
-            wall: Wall(0),
-            dice: 0,
-        };
+        let now = self.now();
         let (after, _) = step(self.state.clone(), event.clone(), now);
         for (number, process) in born {
             let found = after.instances.get(usize::from(number));
@@ -364,6 +382,17 @@ impl World {
                     _ => Change::Ready,
                 };
                 Event::Instance(instance, tree.run, change)
+            }
+            91 => {
+                self.wall += self.dice.throw(8 * 3_600_000).cast_signed() - 4 * 3_600_000;
+                Event::ClockSet
+            }
+            92..=94 if due_at(&self.state).is_some() => {
+                // Now and then too early.
+                if let Some(Wall(due)) = due_at(&self.state).filter(|_| !self.dice.one_in(4)) {
+                    self.time = self.time.max((due - self.wall).max(0).cast_unsigned());
+                }
+                Event::Due
             }
             43..=50 if !self.installs.is_empty() => {
                 let revision = self.installs.remove(0);
@@ -432,6 +461,9 @@ impl World {
         let asks = number >= 4;
         let mode = [Mode::Once, Mode::Restart, Mode::Daemon, Mode::Daemon][usize::from(number % 4)];
         let mut spec = sample::spec("ramp", number, mode);
+        let schedule = ["*:*:00", "*:*:30"][self.dice.throw(2) as usize];
+        spec.schedule = (mode == Mode::Once && !self.dice.one_in(3))
+            .then(|| Schedule::parse(schedule).expect("a schedule"));
         spec.instances = u16::from(number % 2) + 1;
         spec.time_limit = (number == 2).then_some(Duration::from_millis(700));
         spec.on_limit = if self.dice.one_in(2) {
@@ -523,7 +555,7 @@ fn a_million_events_break_no_law() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(1_000_000);
-    let (mut events, mut starts, mut returns) = (0, 0, 0);
+    let (mut events, mut starts, mut returns, mut scheduled) = (0, 0, 0, 0);
     for seed in 0.. {
         let mut world = World::new(seed);
         for _ in 0..1000 {
@@ -536,6 +568,7 @@ fn a_million_events_break_no_law() {
         events += world.events;
         starts += world.starts;
         returns += world.returns;
+        scheduled += world.scheduled;
         if events >= wanted {
             break;
         }
@@ -547,5 +580,9 @@ fn a_million_events_break_no_law() {
     assert!(
         returns > events / 5000,
         "a world in which hardly anything gives way proves nothing: {returns} of {events}"
+    );
+    assert!(
+        scheduled > events / 1000,
+        "a world in which no schedule counts proves nothing: {scheduled} of {events}"
     );
 }

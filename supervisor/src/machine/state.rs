@@ -6,7 +6,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use swarm_manifests::{id::Digest, name::Name, status::LastExit};
+use swarm_manifests::{id::Digest, name::Name, schedule::Schedule, status::LastExit};
 
 /// One workflow with its instances. It is saved, as it is, before anything that it decides is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct State {
     /// Some version of it was good: it is never given up.
     #[serde(default)]
     pub proven: bool,
+    /// When it runs by itself, where it has a schedule.
+    #[serde(default)]
+    pub calendar: Option<Calendar>,
     /// What the agent says of something that may not run.
     pub standing: Option<Standing>,
     /// Since when it says so.
@@ -40,6 +43,28 @@ pub struct State {
     pub leaving: bool,
     /// Of `current`, by number; empty where there is none.
     pub instances: Vec<Instance>,
+}
+
+/// A schedule under way. The box's clock and time zone are looked at outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Calendar {
+    pub schedule: Schedule,
+    /// The last run that it brought about, or when it began to count: times up to this one are over.
+    pub since: Wall,
+    pub next: NextRun,
+}
+
+/// What is known of the next run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextRun {
+    /// It has to be found out.
+    Unknown,
+    /// There.
+    At(Wall),
+    /// There is none.
+    Never,
 }
 
 /// A spec and how far its preparation is.
@@ -103,6 +128,9 @@ pub struct Instance {
     /// It was ready since this version came.
     #[serde(default)]
     pub proven: bool,
+    /// Its schedule, or a person, wants a run that did not begin yet.
+    #[serde(default)]
+    pub due: bool,
     pub last_exit: Option<LastExit>,
 }
 
@@ -162,7 +190,9 @@ pub enum Phase {
         /// When.
         until: BootTime,
     },
-    /// Until `start`, `restart` or a new revision.
+    /// Nothing is there until its schedule says so.
+    Scheduled,
+    /// Until `start`, `restart`, a new revision, or its schedule.
     Ended(Ended),
 }
 
@@ -262,6 +292,7 @@ impl State {
             successor: None,
             good: None,
             proven: false,
+            calendar: None,
             standing: None,
             standing_since: None,
             killed: false,
@@ -332,6 +363,7 @@ impl Instance {
             streak: 0,
             attempts: 0,
             proven: false,
+            due: false,
             last_exit: None,
         }
     }

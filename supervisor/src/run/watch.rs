@@ -46,6 +46,8 @@ pub(super) enum Source {
     Worker,
     /// The alarm.
     Alarm,
+    /// A schedule's time has come, or the clock was set.
+    Schedule,
 }
 
 /// A watched descriptor.

@@ -302,6 +302,7 @@ impl World {
             time_limit: None,
             on_limit: OnLimit::Expire,
             instances: 1,
+            schedule: None,
             restart: Restart::default(),
             command: vec!["/bin/sh".into(), "{bundle}/run.sh".into()],
             env: BTreeMap::new(),

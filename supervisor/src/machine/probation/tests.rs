@@ -1,103 +1,16 @@
 //! A version that does not get ready, step by step.
 
 use super::super::{
-    Change, Effect, Ended, Event, Now, Order, Phase, Process, State, deadline, rows, sample, step,
+    Change, Ended, Event, Phase, deadline,
+    sample::{self, Life, order},
 };
-use crate::{
-    protocol::RunSpec,
-    time::{BootTime, Wall},
-};
+use crate::protocol::RunSpec;
 use std::time::Duration;
 use swarm_manifests::{
     bundle::{Probe, Ready},
     manifest::Mode,
-    status::{self, LastExit},
+    status,
 };
-
-/// A box with one workflow, whose processes end when they are told to.
-struct Life {
-    state: State,
-    time: u64,
-    /// What was journalled.
-    said: Vec<String>,
-}
-
-impl Life {
-    fn new() -> Self {
-        Self {
-            state: State::new("web".parse().expect("a name")),
-            time: 1,
-            said: Vec::new(),
-        }
-    }
-
-    /// An event, and whatever follows from it by itself.
-    fn tell(&mut self, event: Event) {
-        let mut events = vec![event];
-        while !events.is_empty() {
-            let now = Now {
-                boot: BootTime(Duration::from_millis(self.time)),
-                wall: Wall(0),
-                dice: 0,
-            };
-            let (state, effects) = step(self.state.clone(), events.remove(0), now);
-            self.state = state;
-            for effect in effects {
-                match effect {
-                    Effect::Journal(record, _) => self.said.push(record.action),
-                    Effect::Spawn { instance, run } => {
-                        let process = Process {
-                            pid: 7,
-                            start_time: run,
-                        };
-                        events.push(Event::Instance(instance, run, Change::Started(process)));
-                    }
-                    Effect::Signal { instance, run } => {
-                        let exit = LastExit::Code { code: 0 };
-                        events.push(Event::Instance(instance, run, Change::Exited(exit)));
-                        events.push(Event::Instance(instance, run, Change::TreeGone));
-                    }
-                    Effect::KillTree { instance, run } => {
-                        events.push(Event::Instance(instance, run, Change::TreeGone));
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn of(&mut self, instance: u16, change: Change) {
-        let run = self.state.instances[usize::from(instance)].run;
-        self.tell(Event::Instance(instance, run, change));
-    }
-
-    fn exits(&mut self, code: i32) {
-        self.of(0, Change::Exited(LastExit::Code { code }));
-    }
-
-    /// To the next thing that is due.
-    fn wait(&mut self) {
-        let BootTime(due) = deadline(&self.state).expect("something is due");
-        self.time = self
-            .time
-            .max(u64::try_from(due.as_millis()).expect("short") + 1);
-        self.tell(Event::Tick);
-    }
-
-    fn put(&mut self, spec: &RunSpec) {
-        self.tell(Event::Put(Box::new(spec.clone())));
-    }
-
-    fn version(&self) -> &str {
-        let current = self.state.current.as_ref();
-        current.map_or("none", |version| &version.spec.version)
-    }
-
-    fn row(&self) -> status::Row {
-        let now = BootTime(Duration::from_millis(self.time));
-        rows(&self.state, "till", now, |_| super::super::Usage::default()).remove(0)
-    }
-}
 
 fn asks(number: u8) -> RunSpec {
     RunSpec {
@@ -106,13 +19,6 @@ fn asks(number: u8) -> RunSpec {
             timeout: Duration::from_secs(3),
         }),
         ..sample::spec("web", number, Mode::Daemon)
-    }
-}
-
-fn order() -> Order {
-    Order {
-        by: "ann".into(),
-        reason: None,
     }
 }
 

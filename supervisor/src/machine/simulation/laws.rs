@@ -21,10 +21,11 @@ impl World {
         self.everything_leads_somewhere(event, after);
         self.good_versions_stay(before, after);
         self.what_gave_way_is_held(event, after, effects);
+        self.a_schedule_is_kept(before, event, after, effects);
     }
 
     fn count_runs(&mut self, before: &State, event: &Event, after: &State) {
-        let lifted = matches!(event, Event::Start(_) | Event::Restart(_));
+        let lifted = matches!(event, Event::Start(_) | Event::Restart(_) | Event::Due);
         let took_over = before.instances.is_empty()
             || (before.successor.is_some() && after.successor.is_none());
         if lifted
@@ -74,7 +75,12 @@ impl World {
     fn the_end_is_left_by_orders_only(&self, before: &State, event: &Event, after: &State) {
         let quiet = matches!(
             event,
-            Event::Tick | Event::Instance(..) | Event::Standing(_) | Event::InstallFailed(..)
+            Event::Tick
+                | Event::Instance(..)
+                | Event::Standing(_)
+                | Event::InstallFailed(..)
+                | Event::NextRun(_)
+                | Event::ClockSet
         );
         // Where a sibling's failure brought another version back, its instances are others.
         let same = revision(before.current.as_ref()) == revision(after.current.as_ref());
@@ -103,6 +109,7 @@ impl World {
                     .current
                     .as_ref()
                     .is_some_and(|c| c.preparation == Preparation::Installing),
+                Phase::Scheduled => after.calendar.is_some(),
                 _ => waits || vacant,
             };
             assert!(
@@ -144,6 +151,32 @@ impl World {
         }
     }
 
+    /// What has a schedule starts at its time, or because a person says so, and for nothing else; and never before its time.
+    fn a_schedule_is_kept(
+        &mut self,
+        before: &State,
+        event: &Event,
+        after: &State,
+        effects: &[Effect],
+    ) {
+        if after.calendar.is_none() {
+            return;
+        }
+        let asked = matches!(event, Event::Start(_) | Event::Restart(_));
+        for effect in effects {
+            let Effect::Spawn { instance, .. } = effect else {
+                continue;
+            };
+            let due = before.instances.iter().any(|one| one.due);
+            assert!(
+                due || asked || *event == Event::Due,
+                "seed {}: instance {instance} runs before its time, after {event:?}",
+                self.seed
+            );
+            self.scheduled += u64::from(*event == Event::Due);
+        }
+    }
+
     /// What gave way does not start again until something newer was put.
     fn what_gave_way_is_held(&mut self, event: &Event, after: &State, effects: &[Effect]) {
         match event {
@@ -155,8 +188,9 @@ impl World {
         let gave_way = |effect: &Effect| matches!(effect, Effect::Journal(record, _) if record.action == "give-way");
         if effects.iter().any(gave_way) {
             self.returns += 1;
-            let mut versions = after.current.iter().chain(&after.successor);
-            let held = versions.rfind(|version| version.is_held());
+            // Where something newer waits already, nobody remembers it.
+            let last = after.successor.as_ref().or(after.current.as_ref());
+            let held = last.filter(|version| version.is_held());
             self.held = held.map(|version| version.spec.revision);
         }
         let starts = effects
