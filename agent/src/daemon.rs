@@ -21,7 +21,7 @@ use crate::{
 use anyhow::Context;
 use std::{path::Path, rc::Rc};
 use swarm_manifests::report::Event;
-use swarm_supervisor::os::inherited;
+use swarm_supervisor::os::{inherited, pages};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -34,6 +34,7 @@ const WAITING: usize = 256;
 /// Runs the agent until the supervisor goes away.
 pub fn run(config: &Path) -> anyhow::Result<()> {
     crate::talk::begin();
+    pages::keep_heap_small();
     let config = Config::load(config)?;
     let _lock = lock(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

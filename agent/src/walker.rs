@@ -254,6 +254,7 @@ impl Walker {
                 rest.joining = Some(walk.join_packs());
             }
         }
+        pages::give_back_heap();
         if let Err(error) = pages::give_back_text() {
             tracing::debug!(%error, "the program's text stays resident");
         }

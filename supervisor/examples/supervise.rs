@@ -1,5 +1,6 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
-//! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. The tests of this crate drive it.
+//! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. `SWARM_KEEP_STATE_MS` says how long folders of
+//! removed workflows are kept. The tests of this crate drive it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -40,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         Agent::Socket(Arc::new(UnixStream::connect(agent)?))
     };
+    let kept = std::env::var("SWARM_KEEP_STATE_MS").map_or(Ok(60_000), |text| text.parse())?;
     run::run(Settings {
         box_name: "testbox".into(),
         state,
@@ -48,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         switch_users: true,
         users: (63_000, 63_500),
         agent_user: None,
-        keep_state: Duration::from_secs(60),
+        keep_state: Duration::from_millis(kept),
         on_exit,
         agent,
         holder: None,

@@ -76,6 +76,7 @@ pub enum RunError {
 
 /// Runs the workflows of this box until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> Result<(), RunError> {
+    os::pages::keep_heap_small();
     let mut supervisor = Supervisor::open(settings)?;
     supervisor.meet_keeper();
     supervisor.adopt_all()?;
@@ -130,6 +131,8 @@ pub(crate) struct Supervisor {
     pub(crate) control: Control,
     /// When the journal's group is to be on the disk.
     sync_by: Option<BootTime>,
+    /// When folders of removed workflows are looked at again.
+    purge_by: Option<BootTime>,
     watchdog: systemd::Watchdog,
     ending: bool,
     upgrade: upgrade::Upgrade,
@@ -218,6 +221,7 @@ impl Supervisor {
             keeping: keeping::Keeping::default(),
             control,
             sync_by: None,
+            purge_by: None,
             watchdog: systemd::Watchdog::from_environment(clock::now()),
             ending: false,
             upgrade: upgrade::Upgrade::new(taken.installed()),
@@ -281,6 +285,7 @@ impl Supervisor {
         let rest = [
             self.ticks.first().map(|(at, _)| *at),
             self.sync_by,
+            self.purge_by,
             looks,
             self.log_deadline(),
             self.birth_deadline(),
@@ -317,6 +322,7 @@ impl Supervisor {
         }
         self.births_due(now);
         self.keeper_due(now);
+        self.purge_due(now);
         self.flush_logs(now);
         self.jobs_due(now);
         self.notices_due(now);

@@ -1,4 +1,5 @@
-//! Memory that only the start needed: the program's own text goes back to the page cache. Touches this process's mappings.
+//! Memory that only the start needed: the program's own text goes back to the page cache, freed heap to the kernel. Touches this
+//! process's mappings.
 //!
 //! What is mapped of a program counts as resident until somebody presses for memory, also what ran once. After the start that is
 //! most of it. A page that is needed again comes back from the page cache without a disk.
@@ -19,6 +20,30 @@ pub fn give_back_text() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// From this many bytes on, what is freed goes back to the kernel at once.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 128 << 10;
+
+/// Keeps the heap as small as what is in it: glibc otherwise raises its threshold with the first large buffer that is freed, and keeps
+/// what came to lie below it. Each process that we fork copies the tables of the heap, too.
+pub fn keep_heap_small() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes two integers; naming a threshold switches its raising off.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+    }
+}
+
+/// Gives back every whole page of the heap in which nothing is.
+pub fn give_back_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) takes an integer and moves nothing.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Start and length of a line of `/proc/PID/maps` (proc(5)) that is the executable text of a file.

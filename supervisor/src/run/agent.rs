@@ -103,9 +103,11 @@ impl Link {
 
     /// The start is over: what only it needed of the program is given back.
     pub(super) fn settle(&mut self, now: BootTime) {
-        if self.settled.take_if(|at| *at <= now).is_some()
-            && let Err(error) = pages::give_back_text()
-        {
+        if self.settled.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        pages::give_back_heap();
+        if let Err(error) = pages::give_back_text() {
             tracing::debug!(%error, "the program's text stays resident");
         }
     }
@@ -159,6 +161,8 @@ impl Link {
                 Err(_) => return false,
             }
         }
+        // What was much once must not cost its memory for ever.
+        self.out = Vec::new();
         true
     }
 }

@@ -1,9 +1,19 @@
 //! State folders and logs of removed workflows: kept for a while, then purged. Touches `<state>/supervisor/removed/`.
 
 use super::Supervisor;
-use crate::os::{clock, folders};
-use std::{fs, io, path::PathBuf, time::Duration};
+use crate::{
+    os::{clock, folders},
+    time::BootTime,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use swarm_manifests::name::Name;
+
+/// Looked at again after so long at the latest: their age is told by a clock that people set.
+const LOOK: Duration = Duration::from_secs(3600);
 
 impl Supervisor {
     fn removed_mark(&self, name: &Name) -> PathBuf {
@@ -21,6 +31,7 @@ impl Supervisor {
         if let Err(error) = noted {
             tracing::warn!(workflow = %name, %error, "when it was removed could not be noted; its folders stay until purged");
         }
+        self.purge_within(self.settings.keep_state);
     }
 
     /// Removes state folder and logs of a workflow that is not there any more.
@@ -51,35 +62,50 @@ impl Supervisor {
             || folders::of(&self.settings.state, name, 0).state.exists()
     }
 
-    /// Purges what was kept long enough; a clock that was set forwards may do that early, one that was set back late.
+    /// Purges what was kept long enough; a clock that was set forwards may do that early, one that was set back late. Notes when there is
+    /// more to do.
     pub(super) fn purge_old(&mut self) {
-        let Ok(marks) = fs::read_dir(self.settings.state.join("supervisor/removed")) else {
-            return;
-        };
-        for mark in marks.flatten() {
-            let Some(name) = mark
-                .file_name()
-                .to_str()
-                .and_then(|name| Name::new(name).ok())
-            else {
+        self.purge_by = None;
+        let marks = fs::read_dir(self.settings.state.join("supervisor/removed"));
+        for mark in marks.into_iter().flatten().flatten() {
+            let file = mark.file_name();
+            let Some(name) = file.to_str().and_then(|name| Name::new(name).ok()) else {
                 continue;
             };
             if self.workflows.contains_key(&name) {
                 let _ = fs::remove_file(mark.path());
                 continue;
             }
-            let since: i64 = fs::read_to_string(mark.path())
-                .ok()
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(i64::MAX);
-            let age = Duration::from_millis(
-                u64::try_from(clock::wall().0.saturating_sub(since)).unwrap_or(0),
-            );
-            if age >= self.settings.keep_state
-                && let Err(error) = self.purge(&name)
-            {
-                tracing::warn!(workflow = %name, %error, "its old state folder could not be removed");
+            let left = self.left_of(&mark.path());
+            if !left.is_zero() {
+                self.purge_within(left);
+            } else if let Err(error) = self.purge(&name) {
+                tracing::warn!(workflow = %name, %error, "its old state folder could not be removed; it is tried again");
+                self.purge_within(LOOK);
             }
         }
+    }
+
+    /// What is old by now goes.
+    pub(super) fn purge_due(&mut self, now: BootTime) {
+        if self.purge_by.is_some_and(|at| at <= now) {
+            self.purge_old();
+        }
+    }
+
+    /// How long the folders of a removed workflow are still kept.
+    fn left_of(&self, mark: &Path) -> Duration {
+        let text = fs::read_to_string(mark).unwrap_or_default();
+        // What cannot be read was removed just now.
+        let since: i64 = text.trim().parse().unwrap_or(i64::MAX);
+        let age = u64::try_from(clock::wall().0.saturating_sub(since)).unwrap_or(0);
+        self.settings
+            .keep_state
+            .saturating_sub(Duration::from_millis(age))
+    }
+
+    fn purge_within(&mut self, wait: Duration) {
+        let at = clock::now() + wait.min(LOOK);
+        self.purge_by = Some(self.purge_by.map_or(at, |before| before.min(at)));
     }
 }

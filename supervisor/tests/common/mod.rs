@@ -43,6 +43,8 @@ pub struct World {
     stop: bool,
     /// Whom the supervisor runs as, besides us.
     user: Option<u32>,
+    /// How long folders of removed workflows are kept, in milliseconds, where the test says.
+    keep_state: Option<u32>,
 }
 
 impl World {
@@ -55,7 +57,16 @@ impl World {
         Self::of(Some(65_534))
     }
 
+    /// With a supervisor that keeps folders of removed workflows for so many milliseconds.
+    pub fn new_keeping_state(milliseconds: u32) -> Self {
+        Self::with(None, Some(milliseconds))
+    }
+
     fn of(user: Option<u32>) -> Self {
+        Self::with(user, None)
+    }
+
+    fn with(user: Option<u32>, keep_state: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("passable");
         let listener = UnixListener::bind(folder.path().join("agent.sock")).expect("a socket");
@@ -68,6 +79,7 @@ impl World {
             heard: Vec::new(),
             stop: true,
             user,
+            keep_state,
         };
         world.give(world.folder.path());
         world.give(&world.folder.path().join("agent.sock"));
@@ -136,6 +148,9 @@ impl World {
         command.arg(self.state()).arg(self.control()).arg(agent);
         if self.stop {
             command.arg("--stop");
+        }
+        if let Some(kept) = self.keep_state {
+            command.env("SWARM_KEEP_STATE_MS", kept.to_string());
         }
         if let Some(user) = self.user {
             command.uid(user).gid(user);

@@ -23,19 +23,27 @@ use swarm_manifests::name::Name;
 const PACE: Duration = Duration::from_millis(20);
 /// The same while processes are being started: they come first.
 const START_PACE: Duration = Duration::from_millis(500);
+/// So many bytes are read at once.
+const READ: usize = 64 << 10;
 /// So many workflows in one telling.
 const PORTION: usize = 64;
 
 impl Supervisor {
     /// Bytes came, or room for ours.
     pub(crate) fn agent_ready(&mut self) {
-        let mut buffer = vec![0; 256 << 10];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(READ, 0);
         let Some((socket, _)) = &mut self.agent.socket else {
             return;
         };
-        match socket.read(&mut buffer) {
+        let read = socket.read(&mut buffer);
+        if let Ok(count) = read {
+            self.agent.decoder.push(&buffer[..count]);
+        }
+        self.buffer = buffer;
+        match read {
             Ok(0) => return self.agent_gone("it closed its socket"),
-            Ok(count) => self.agent.decoder.push(&buffer[..count]),
+            Ok(_) => {}
             Err(error)
                 if matches!(
                     error.kind(),
