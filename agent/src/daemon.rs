@@ -89,6 +89,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
     let (map, map_in) = watch::channel(MapState::default());
     let (sessions, sessions_in) = watch::channel(None);
     let (heard, heard_in) = watch::channel(Heard::default());
+    let (deaf, deaf_in) = watch::channel(None);
 
     let (link, hearing, saying) = link(tokio::net::UnixStream::from_std(socket)?);
     let keeper_out = keeper::Outlets {
@@ -121,7 +122,13 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         &tasks,
         &stop,
         "webhook",
-        hooks::serve(config_in.clone(), reloads_in, wake.clone(), stop.clone()),
+        hooks::serve(
+            config_in.clone(),
+            reloads_in,
+            wake.clone(),
+            deaf,
+            stop.clone(),
+        ),
     );
     let _configuration = hooks::watch_configuration(&config, &reloads);
     // supervisor ─► report
@@ -150,6 +157,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
     let inlets = keeper::Inlets {
         picture: picture_in,
         contact: contact_in,
+        deaf: deaf_in,
         events: events_in,
         asks: asks_in,
     };

@@ -330,3 +330,28 @@ fn a_repository_folder_that_is_replaced_is_noticed_by_the_poll() -> Result<()> {
     here.until_runs("ticker", "1.0.0")?;
     Ok(())
 }
+
+#[test]
+fn a_port_that_is_taken_is_said_and_stops_nothing_and_is_taken_once_it_is_free() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.push()?;
+    let port = process::free_port()?;
+    let other = std::net::TcpListener::bind(("127.0.0.1", port))?;
+    let tail = format!("[webhook]\nlisten = \"127.0.0.1:{port}\"\n");
+    let remote = deploy.remote().display().to_string();
+    let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, "poll = \"1s\"\n", &tail)?;
+    here.run()?;
+    here.until_runs("ticker", "1.0.0")?;
+    let warned = |status: &str| status.contains(&format!("ss -ltnp 'sport = :{port}'"));
+    until("status saying so", || {
+        warned(&here.agent(&["status"]).ok()?).then_some(())
+    })?;
+    drop(other);
+    until("the port taken, and nothing said of it any more", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()?;
+        (!warned(&here.agent(&["status"]).ok()?)).then_some(())
+    })
+}

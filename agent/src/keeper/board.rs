@@ -27,7 +27,7 @@ impl Keeper {
                 trouble: picture.trouble.clone(),
                 // The reporter knows.
                 freshness: None,
-                warnings: self.warnings(&picture),
+                warnings: self.warnings(&picture, inlets),
                 protections: self.protections(),
             },
             rows: self

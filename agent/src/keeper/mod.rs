@@ -54,6 +54,8 @@ pub enum Order {
 pub struct Inlets {
     pub picture: watch::Receiver<Rc<Picture>>,
     pub contact: watch::Receiver<Contact>,
+    /// Why webhooks cannot be taken, where they cannot.
+    pub deaf: watch::Receiver<Option<String>>,
     /// For the journal.
     pub events: mpsc::Receiver<Event>,
     /// The reporter wants to know how it stands.

@@ -53,7 +53,7 @@ impl Keeper {
             "protections": self.protections(),
             "refusals": refusals,
             "held_removal": self.held.as_ref().map(|held| json!({"workflows": held.workflows, "reason": held.reason})),
-            "warnings": self.warnings(&picture).into_iter().chain(problems).chain(map.freshness.iter().map(|trouble| format!("{} [{}]", trouble.reason, trouble.rule))).collect::<Vec<_>>(),
+            "warnings": self.warnings(&picture, inlets).into_iter().chain(problems).chain(map.freshness.iter().map(|trouble| format!("{} [{}]", trouble.reason, trouble.rule))).collect::<Vec<_>>(),
             "workflows": self.actual.len(),
             "local": config.local,
         })
@@ -69,7 +69,11 @@ impl Keeper {
         all.into_iter().cloned().collect()
     }
 
-    pub(super) fn warnings(&self, picture: &crate::picture::Picture) -> Vec<String> {
+    pub(super) fn warnings(
+        &self,
+        picture: &crate::picture::Picture,
+        inlets: &Inlets,
+    ) -> Vec<String> {
         let config = self.config.borrow();
         let mut warnings = picture.warnings.clone();
         if config.local.is_some() {
@@ -77,6 +81,7 @@ impl Keeper {
         } else if config.settings.repository.is_none() {
             warnings.push("no [repository] in agent.toml: nothing is fetched".into());
         }
+        warnings.extend(inlets.deaf.borrow().clone());
         if let Some(reason) = &config.indexer_alone {
             warnings.push(format!(
                 "what parses packs from the network runs as the agent's own user: {reason}"

@@ -8,18 +8,23 @@ use super::{
     webhook,
 };
 use crate::settings::Config;
-use std::{rc::Rc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
+
+/// An address that is taken is tried again so often.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The webhook's endpoint, as long as the configuration names one; it moves when that does, and takes new secrets as they come.
 pub async fn serve(
     mut config: watch::Receiver<Rc<Config>>,
     mut reloads: watch::Receiver<u64>,
     wake: Wake,
+    trouble: watch::Sender<Option<String>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
+        trouble.send_replace(None);
         let Some(hook) = config.borrow_and_update().settings.webhook.clone() else {
             config.changed().await?;
             continue;
@@ -35,8 +40,10 @@ pub async fn serve(
             match TcpListener::bind(&hook.listen).await {
                 Ok(listener) => webhook::serve(listener, secrets, wake.clone(), stop.clone()).await,
                 Err(error) => {
-                    tracing::error!(listen = hook.listen, %error, "webhooks cannot be taken; tried again in a minute");
-                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    let why = cannot_listen(&hook.listen, &error);
+                    tracing::error!(listen = hook.listen, "{why}");
+                    trouble.send_replace(Some(why));
+                    tokio::time::sleep(AGAIN).await;
                 }
             }
         };
@@ -58,6 +65,20 @@ pub async fn serve(
             }
         }
     }
+}
+
+/// Why there are no webhooks, and what to do; who has the port only root may see.
+fn cannot_listen(listen: &str, error: &io::Error) -> String {
+    let advice = match (error.kind(), listen.rsplit_once(':')) {
+        (io::ErrorKind::AddrInUse, Some((_, port))) => format!(
+            "another program has the port (ss -ltnp 'sport = :{port}' names it): end it, or choose another"
+        ),
+        _ => "correct".into(),
+    };
+    format!(
+        "webhooks cannot be taken at {listen}: {error}; {advice} [webhook] listen; tried again every {} s, polls go on",
+        AGAIN.as_secs()
+    )
 }
 
 /// Watches agent.toml and the webhook's secrets: counts up, from another thread.
