@@ -27,7 +27,7 @@ pub struct Cli {
 /// The key that signs.
 #[derive(Debug, Clone, Default, Args)]
 pub struct KeyOption {
-    /// The SSH key that signs [default: git's user.signingkey, then ~/.ssh/id_ed25519]
+    /// The SSH key that signs [default: git's user.signingkey, then `~/.ssh/id_ed25519`]
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 }
@@ -123,7 +123,7 @@ pub enum Command {
         /// The key that signs
         #[command(flatten)]
         key: KeyOption,
-        /// The map to watch it on [default: $SWARM_MAP, then git's swarm.map]
+        /// The map to watch it on [default: `$SWARM_MAP`, then git's swarm.map]
         #[arg(long, value_name = "URL")]
         map: Option<String>,
         /// Wait no longer than this for the boxes

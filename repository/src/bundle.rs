@@ -163,31 +163,13 @@ impl Verifier {
         if !needed.is_empty() {
             return Err(Stop::Need(needed));
         }
-        let lock_text = limited(objects, lock_blob, MAX_LOCK, &rules::LOCK, "bundle.lock")?;
+        let (lock_text, armour) = signed_texts(objects, lock_blob, signature)?;
         let judge = self.at(objects, record.judged_by)??.policy;
-        let armour = limited(
-            objects,
-            signature,
-            MAX_ARMOUR as u64,
-            &rules::SIGNATURE,
-            "bundle.lock.sig",
-        )?;
         let SignedBy { name: by, key } = publisher(&judge, name, version, &lock_text, &armour)?;
         if let Some(void) = place.revoked.refuse("it", &key, record.seal.position) {
             return Err(void.into());
         }
-        let lock = Lock::parse(&lock_text)?;
-        if lock.name() != name || lock.version().to_string() != version {
-            return Err(Refusal::new(
-                &rules::NAME,
-                format!(
-                    "its bundle.lock is that of {} {}",
-                    lock.name(),
-                    lock.version()
-                ),
-            )
-            .into());
-        }
+        let lock = lock_of(name, version, &lock_text)?;
         let files = as_listed(&lock, &files)?;
         let bundle = bundle_toml(objects, toml, &lock)?;
         let missing = objects.missing(files.iter().copied())?;
@@ -257,6 +239,35 @@ fn publisher(
         return Err(Refusal::new(&rules::PUBLISHER, reason));
     }
     Ok(signed)
+}
+
+/// The lock and its signature.
+fn signed_texts(objects: &Objects, lock: Oid, signature: Oid) -> Result<(Vec<u8>, Vec<u8>), Stop> {
+    let most = MAX_ARMOUR as u64;
+    Ok((
+        limited(objects, lock, MAX_LOCK, &rules::LOCK, "bundle.lock")?,
+        limited(
+            objects,
+            signature,
+            most,
+            &rules::SIGNATURE,
+            "bundle.lock.sig",
+        )?,
+    ))
+}
+
+/// A lock that is this very version's.
+fn lock_of(name: &Name, version: &str, text: &[u8]) -> Result<Lock, Refusal> {
+    let lock = Lock::parse(text)?;
+    if lock.name() == name && lock.version().to_string() == version {
+        return Ok(lock);
+    }
+    let whose = format!(
+        "its bundle.lock is that of {} {}",
+        lock.name(),
+        lock.version()
+    );
+    Err(Refusal::new(&rules::NAME, whose))
 }
 
 fn limited(

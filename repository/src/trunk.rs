@@ -61,6 +61,21 @@ pub fn advance(objects: &Objects, trusted: &Trusted, head: Oid) -> Result<Advanc
     Verifier::new().advance(objects, trusted, head)
 }
 
+/// The commit that `[trust]` names, or why it is none.
+fn introduction(objects: &Objects, id: Oid) -> Result<Result<Commit, String>, ObjectError> {
+    let raw = match objects.commit(id) {
+        Ok(raw) => raw,
+        Err(ObjectError::Missing(_)) => {
+            return Ok(Err("this commit is not in the repository".into()));
+        }
+        Err(ObjectError::Kind { found, .. }) => {
+            return Ok(Err(format!("it is a {found}, not a commit")));
+        }
+        Err(other) => return Err(other),
+    };
+    Ok(Commit::parse(&raw).map_err(|error| error.to_string()))
+}
+
 impl Verifier {
     /// The trust at the introduction itself: the commit is there and its policy.toml has the SHA-256 that `[trust]` says.
     pub fn introduce(
@@ -75,17 +90,9 @@ impl Verifier {
                 format!("the introduction {}: {what}", id.short()),
             )))
         };
-        let raw = match objects.commit(id) {
-            Ok(raw) => raw,
-            Err(ObjectError::Missing(_)) => return refuse("this commit is not in the repository"),
-            Err(ObjectError::Kind { found, .. }) => {
-                return refuse(&format!("it is a {found}, not a commit"));
-            }
-            Err(other) => return Err(other),
-        };
-        let commit = match Commit::parse(&raw) {
+        let commit = match introduction(objects, id)? {
             Ok(commit) => commit,
-            Err(error) => return refuse(&error.to_string()),
+            Err(why) => return refuse(&why),
         };
         let tree = objects.tree(commit.tree)?;
         let (policy_blob, policy) = match self.policy(objects, &tree)? {

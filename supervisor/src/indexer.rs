@@ -72,14 +72,15 @@ pub fn begin() -> Result<Work, BeginError> {
 
 /// The first line, and not a byte more: what follows is the pack.
 fn line(input: &mut impl Read) -> io::Result<String> {
-    let mut line = Vec::new();
-    for byte in input.take(LINE as u64).bytes() {
-        match byte? {
-            b'\n' => return String::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData.into()),
-            byte => line.push(byte),
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < LINE {
+        input.read_exact(&mut byte)?;
+        if byte == *b"\n" {
+            return String::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData.into());
         }
+        line.extend(byte);
     }
-    Err(io::ErrorKind::UnexpectedEof.into())
+    Err(io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

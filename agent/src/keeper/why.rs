@@ -8,7 +8,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use swarm_manifests::{manifest::Manifest, name::Name, status::State};
-use swarm_repository::snapshot::Found;
+use swarm_repository::{snapshot::Found, trusted::Brought};
 use swarm_supervisor::protocol::Actual;
 
 /// One link of the chain.
@@ -151,26 +151,12 @@ impl Keeper {
         steps: &mut Vec<Value>,
         verdict: &mut Verdict,
     ) {
-        let brought = &found.brought;
-        let is_local = self.config.borrow().local.is_some();
-        let whose = if is_local {
-            brought.path.clone()
-        } else {
-            format!(
-                "{} as of commit {} (position {}, {}), signed by {} with {}",
-                brought.path,
-                brought.commit.short(),
-                brought.position,
-                brought.time,
-                brought.by,
-                brought.key
-            )
-        };
         if let Some(void) = &found.instead_of {
             let detail = format!("a newer version: {} [{}]", void.reason, void.rule.id);
             steps.push(step(false, "revoked", detail));
         }
-        steps.push(step(true, "commit", whose));
+        let is_local = self.config.borrow().local.is_some();
+        steps.push(step(true, "commit", whose(&found.brought, is_local)));
         let manifest = match &found.manifest {
             Ok(manifest) => manifest,
             Err(problems) => {
@@ -192,16 +178,7 @@ impl Keeper {
             return;
         }
         steps.push(step(true, "[on]", "chooses this box"));
-        let tally = &found.backing.tally;
-        if tally.needed > 1 && tally.missing() == 0 {
-            let by: Vec<&str> = tally.by.iter().map(Name::as_str).collect();
-            let detail = format!(
-                "{} stand behind it, {} are needed",
-                by.join(", "),
-                tally.needed
-            );
-            steps.push(step(true, "approvals", detail));
-        }
+        steps.extend(approved(found));
         if let Some(Offer::Cleared(cleared)) = picture
             .offers
             .get(&(manifest.bundle.clone(), manifest.version.to_string()))
@@ -260,6 +237,34 @@ struct Verdict {
     reason: Option<String>,
     rule: Option<String>,
     hint: Option<String>,
+}
+
+/// Who brought the manifest.
+fn whose(brought: &Brought, is_local: bool) -> String {
+    if is_local {
+        return brought.path.clone();
+    }
+    format!(
+        "{} as of commit {} (position {}, {}), signed by {} with {}",
+        brought.path,
+        brought.commit.short(),
+        brought.position,
+        brought.time,
+        brought.by,
+        brought.key
+    )
+}
+
+/// Who stands behind it, where more than one has to.
+fn approved(found: &Found) -> Option<Value> {
+    let tally = &found.backing.tally;
+    if tally.needed < 2 || tally.missing() > 0 {
+        return None;
+    }
+    let by: Vec<&str> = tally.by.iter().map(Name::as_str).collect();
+    let (by, needed) = (by.join(", "), tally.needed);
+    let detail = format!("{by} stand behind it, {needed} are needed");
+    Some(step(true, "approvals", detail))
 }
 
 fn described(manifest: &Manifest) -> String {

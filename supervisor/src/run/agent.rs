@@ -31,11 +31,7 @@ use std::{
     path::Path,
     time::Duration,
 };
-use swarm_manifests::{
-    indexer::{ALONE, STARTER},
-    name::Name,
-    report,
-};
+use swarm_manifests::{name::Name, report};
 
 /// More than this is not buffered for an agent that does not read, in bytes.
 const OUT: usize = 4 << 20;
@@ -219,15 +215,7 @@ impl Supervisor {
         let mut write = ["agent", "store"]
             .map(|name| self.settings.state.join(name))
             .to_vec();
-        match self.serve_indexers() {
-            Ok((folder, fetch)) => {
-                // It reads what they leave in quarantine.
-                user.iter_mut().for_each(|ids| ids.groups.push(fetch.gid));
-                env.insert(STARTER.into(), folder.clone().into());
-                write.push(folder);
-            }
-            Err(reason) => drop(env.insert(ALONE.into(), reason.into())),
-        }
+        self.give_indexers(&mut env, &mut user, &mut write);
         let terminal = || io::stderr().as_fd().try_clone_to_owned();
         // Without a user of its own it sees every path as it is.
         let paths = if self.users.agent.is_some() {

@@ -18,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{self, Permissions},
     io::{self, Write as _},
     os::{
@@ -31,7 +32,7 @@ use std::{
 };
 use swarm_manifests::{
     bundle::{Limits, Network, Sandbox},
-    indexer::{CONNECTED, FOLDER, QUARANTINE, ROLE, SOCKET, ending},
+    indexer::{ALONE, CONNECTED, FOLDER, QUARANTINE, ROLE, SOCKET, STARTER, ending},
     status::LastExit,
 };
 
@@ -61,7 +62,7 @@ pub(super) fn folder(state: &Path) -> PathBuf {
 
 impl Supervisor {
     /// Makes the folder and listens, once. None: nobody but the agent can start an indexer here, and why.
-    pub(super) fn serve_indexers(&mut self) -> Result<(PathBuf, Ids), String> {
+    fn serve_indexers(&mut self) -> Result<(PathBuf, Ids), String> {
         let folder = folder(&self.settings.state);
         let (Some(agent), Some(fetch)) = (&self.users.agent, &self.users.fetch) else {
             return Err(self.users.no_fetch().into());
@@ -75,6 +76,26 @@ impl Supervisor {
             self.indexers.listener = Some((listener, token));
         }
         Ok((folder, fetch))
+    }
+
+    /// What an agent is started with: the way to its indexers, or why it starts them itself.
+    pub(super) fn give_indexers(
+        &mut self,
+        env: &mut BTreeMap<OsString, OsString>,
+        user: &mut Option<Ids>,
+        write: &mut Vec<PathBuf>,
+    ) {
+        match self.serve_indexers() {
+            Ok((folder, fetch)) => {
+                // It reads what they leave in quarantine.
+                if let Some(ids) = user {
+                    ids.groups.push(fetch.gid);
+                }
+                env.insert(STARTER.into(), folder.clone().into());
+                write.push(folder);
+            }
+            Err(reason) => drop(env.insert(ALONE.into(), reason.into())),
+        }
     }
 
     /// The agent connects.
