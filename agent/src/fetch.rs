@@ -19,6 +19,7 @@ use swarm_manifests::{
 };
 use swarm_repository::{index, objects::ObjectError};
 use swarm_wire::{
+    echo::Echo,
     fetch,
     indexer::{Indexed, Quarantine},
     remote::{Blobs, Options},
@@ -114,7 +115,17 @@ impl Fetch {
         seen
     }
 
-    /// The same, while the history up to `guess` is fetched already.
+    /// The last look, to be asked again as long as the branch stays at `known`; see [`swarm_wire::remote::Remote::echo`].
+    pub async fn echo(&mut self, known: Oid) -> Option<Echo> {
+        self.branch.echo(known).await
+    }
+
+    /// The connection is back.
+    pub async fn take_back(&mut self, echo: Echo) {
+        self.branch.take_back(echo).await;
+    }
+
+    /// As [`Fetch::look`], while the history up to `guess` is fetched already.
     pub async fn look_ahead(&mut self, guess: Oid, have: &[Oid]) -> Result<Oid, Refusal> {
         let blobs = self.company.blobs(Instant::now());
         let seen = self.branch.look_ahead(guess, have, blobs).await;

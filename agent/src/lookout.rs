@@ -2,11 +2,16 @@
 //! Out: the remote again, and what was seen.
 //!
 //! A task of its own, which nothing but its timer and its socket wakes: most looks find nothing, and such a one should cost
-//! nothing else. Touches the network, and the time of the last contact.
+//! nothing else. Over HTTP a thread asks the same question again until the answer is another one, and the runtime sleeps
+//! through it. Touches the network, and the time of the last contact.
 
 use crate::{chance, fetch::Fetch, picture::Contact};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use swarm_manifests::{id::Oid, problem::Refusal};
-use swarm_wire::pace::{Outcome, Pace};
+use swarm_wire::{
+    echo::{Echo, Heard},
+    pace::{Outcome, Pace},
+};
 use tokio::{
     sync::watch,
     task::JoinError,
@@ -108,18 +113,16 @@ impl Lookout {
 
 async fn look(mut errand: Errand, stop: CancellationToken) -> Back {
     loop {
+        if quietly(&mut errand, &stop).await {
+            return Back { errand, seen: None };
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => return Back { errand, seen: None },
             () = sleep_until(errand.rhythm.due) => {}
         }
         match errand.fetch.look(false).await {
-            Ok(head) if Some(head) == errand.known => {
-                errand.rhythm.looked(Outcome::Same);
-                errand
-                    .contact
-                    .send_modify(|contact| contact.at = Some(jiff::Timestamp::now()));
-            }
+            Ok(head) if Some(head) == errand.known => same(&mut errand.rhythm, &errand.contact),
             news => {
                 return Back {
                     errand,
@@ -127,5 +130,54 @@ async fn look(mut errand: Errand, stop: CancellationToken) -> Back {
                 };
             }
         }
+    }
+}
+
+/// A look found nothing new.
+fn same(rhythm: &mut Rhythm, contact: &watch::Sender<Contact>) {
+    rhythm.looked(Outcome::Same);
+    contact.send_modify(|contact| contact.at = Some(jiff::Timestamp::now()));
+}
+
+/// Repeats the last look, where it can be, for as long as nothing is new. True: it was called back.
+async fn quietly(errand: &mut Errand, stop: &CancellationToken) -> bool {
+    let Some(known) = errand.known else {
+        return false;
+    };
+    let Some(echo) = errand.fetch.echo(known).await else {
+        return false;
+    };
+    let (bell, rung) = sync_channel(0);
+    let (rhythm, contact) = (errand.rhythm.clone(), errand.contact.clone());
+    let mut asking = tokio::task::spawn_blocking(move || repeat(echo, rhythm, &contact, &rung));
+    let (is_called, asked) = tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            drop(bell);
+            (true, asking.await)
+        }
+        asked = &mut asking => (false, asked),
+    };
+    // A thread that was lost took nothing with it but its connection.
+    if let Ok((echo, rhythm)) = asked {
+        errand.rhythm = rhythm;
+        errand.fetch.take_back(echo).await;
+    }
+    is_called
+}
+
+/// Asks when it is due, until the answer is another one or the bell is gone. Waits, and so is a thread's.
+fn repeat(
+    mut echo: Echo,
+    mut rhythm: Rhythm,
+    contact: &watch::Sender<Contact>,
+    bell: &Receiver<()>,
+) -> (Echo, Rhythm) {
+    loop {
+        let wait = rhythm.due.saturating_duration_since(Instant::now());
+        if bell.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) || echo.ask() != Heard::Same {
+            return (echo, rhythm);
+        }
+        same(&mut rhythm, contact);
     }
 }

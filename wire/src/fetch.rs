@@ -5,6 +5,7 @@
 //! whoever comes next clears; nobody ever has half a pack.
 
 use crate::{
+    echo::Echo,
     indexer::{Indexed, Indexer, Quarantine},
     remote::{Blobs, Bounds, MOST_WANTS, Options, Remote},
     remotes::Remotes,
@@ -73,6 +74,16 @@ impl Fetch {
         let (head, ready) = tokio::join!(self.remotes.look(&self.branch), prepare);
         self.ready = ready;
         self.branch_at(head?)
+    }
+
+    /// The last look, to be asked again as long as the branch stays at `known`; see [`Remote::echo`].
+    pub async fn echo(&mut self, known: Oid) -> Option<Echo> {
+        self.remotes.echo(known).await
+    }
+
+    /// The connection is back.
+    pub async fn take_back(&mut self, echo: Echo) {
+        self.remotes.take_back(echo).await;
     }
 
     /// Where the branch is, and the history up to `guess`, fetched meanwhile on a second connection. What was fetched counts only

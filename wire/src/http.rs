@@ -4,7 +4,10 @@
 //! again: send only what may arrive twice. Touches the network.
 
 use crate::{
-    credentials, tls,
+    credentials,
+    echo::Echo,
+    line::Line,
+    tls,
     url::{Scheme, Url},
 };
 use http_body_util::{BodyExt as _, Full};
@@ -18,7 +21,6 @@ use hyper::{
     Request,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
-    rt::{Read, Write},
 };
 use hyper_util::rt::TokioIo;
 use std::{
@@ -88,8 +90,8 @@ pub struct Client {
 struct Kept {
     sender: SendRequest<Full<Bytes>>,
     since: Instant,
-    /// Moves the bytes; ends with this.
-    _driver: AbortOnDropHandle<()>,
+    /// Moves the bytes; ends with the sender, and gives the connection back where it is still in order.
+    driver: AbortOnDropHandle<Option<Line>>,
 }
 
 impl Client {
@@ -260,16 +262,18 @@ impl Client {
             to: self.url.authority(),
             source,
         })?;
-        if self.url.scheme != Scheme::Https {
-            return self.shake_hands(stream).await;
-        }
-        let connector = match self.tls.take() {
-            Some(connector) => connector,
-            None => tls::connector(self.ca.as_deref())?,
+        let line = if self.url.scheme == Scheme::Https {
+            let connector = match self.tls.take() {
+                Some(connector) => connector,
+                None => tls::connector(self.ca.as_deref())?,
+            };
+            let secured = tls::connect(&connector, &self.url.host, stream).await;
+            self.tls = Some(connector);
+            Line::tls(secured?)
+        } else {
+            Line::plain(stream)
         };
-        let secured = tls::connect(&connector, &self.url.host, stream).await;
-        self.tls = Some(connector);
-        self.shake_hands(secured?).await
+        self.shake_hands(line).await
     }
 
     /// Tries the host's addresses in the resolver's order.
@@ -288,31 +292,53 @@ impl Client {
         Err(last)
     }
 
-    async fn shake_hands<T: Read + Write + Unpin + Send + 'static>(
-        &self,
-        stream: impl Into<Wrapped<T>>,
-    ) -> Result<Kept, HttpError> {
+    async fn shake_hands(&self, line: Line) -> Result<Kept, HttpError> {
         let shaken = http1::Builder::new()
             .max_buf_size(BUFFER)
-            .handshake(stream.into().0)
+            .handshake(TokioIo::new(line))
             .await;
         let (sender, driver) = shaken.map_err(|error| self.broken(error))?;
-        // What ends the driver is seen by the sender, too.
-        let driver = tokio::spawn(async move { drop(driver.await) });
+        let driver = tokio::spawn(async move {
+            // What ends it badly is seen by the sender, too.
+            let parts = driver.without_shutdown().await.ok()?;
+            parts.read_buf.is_empty().then(|| parts.io.into_inner())
+        });
         Ok(Kept {
             sender,
             since: Instant::now(),
-            _driver: AbortOnDropHandle::new(driver),
+            driver: AbortOnDropHandle::new(driver),
         })
     }
-}
 
-/// A stream as hyper wants it.
-struct Wrapped<T>(T);
+    /// The last request with its answer, to be asked again, together with the kept connection; none where either was too long, or
+    /// nothing is kept.
+    pub(crate) async fn echo(&mut self) -> Option<Echo> {
+        let Kept {
+            sender,
+            since,
+            driver,
+        } = self.kept.take().filter(|kept| !kept.sender.is_closed())?;
+        drop(sender);
+        let line = driver.await.ok()??;
+        match Echo::of(line, since.into_std(), KEPT) {
+            Ok(echo) => Some(echo),
+            Err(line) => {
+                self.keep(line?, since).await;
+                None
+            }
+        }
+    }
 
-impl<S> From<S> for Wrapped<TokioIo<S>> {
-    fn from(stream: S) -> Self {
-        Self(TokioIo::new(stream))
+    /// Keeps the connection again.
+    pub(crate) async fn take_back(&mut self, echo: Echo) {
+        if let Some((line, since)) = echo.into_line() {
+            self.keep(line, Instant::from_std(since)).await;
+        }
+    }
+
+    async fn keep(&mut self, line: Line, since: Instant) {
+        let shaken = self.shake_hands(line).await.ok();
+        self.kept = shaken.map(|kept| Kept { since, ..kept });
     }
 }
 

@@ -26,7 +26,9 @@ mod reply;
 
 // What it is said through.
 pub mod credentials;
+pub mod echo;
 pub mod http;
+mod line;
 mod pinned;
 mod pipe;
 mod refusal;

@@ -4,6 +4,7 @@ pub use crate::{bounds::Bounds, protocol::Blobs};
 use crate::{
     bounds::Meter,
     conversation::Conversation,
+    echo::Echo,
     protocol::{self, Capabilities},
     url::{self, Url},
 };
@@ -39,6 +40,8 @@ pub struct Remote {
     look: Bounds,
     /// Where the branch was at the last look.
     seen: Option<Oid>,
+    /// Whether nothing was asked since that look.
+    is_last: bool,
 }
 
 impl Remote {
@@ -61,6 +64,7 @@ impl Remote {
             server,
             look: LOOK,
             seen: None,
+            is_last: false,
         })
     }
 
@@ -92,6 +96,7 @@ impl Remote {
                 format!("[repository] branch is {branch:?}, which is no branch's name"),
             ));
         }
+        self.is_last = false;
         // The one that runs does not see references move; it may end while its successor starts.
         let before = self.server.part();
         let done = self.read_head(&format!("refs/heads/{branch}")).await;
@@ -106,7 +111,7 @@ impl Remote {
         for running in [before, after].into_iter().flatten() {
             running.end().await;
         }
-        self.seen = head;
+        (self.seen, self.is_last) = (head, true);
         Ok(head)
     }
 
@@ -152,6 +157,25 @@ impl Remote {
         done
     }
 
+    /// The last look, to be asked again on its own connection as long as the branch stays at `known`; none where another thing
+    /// was asked since, or this way has none.
+    pub async fn echo(&mut self, known: Oid) -> Option<Echo> {
+        let Conversation::Http(smart) = &mut self.server else {
+            return None;
+        };
+        if !self.is_last || self.seen != Some(known) {
+            return None;
+        }
+        smart.echo().await
+    }
+
+    /// The connection is back.
+    pub async fn take_back(&mut self, echo: Echo) {
+        if let Conversation::Http(smart) = &mut self.server {
+            smart.take_back(echo).await;
+        }
+    }
+
     /// A second connection to the same server, for a fetch while a look is under way; none: this way has no use for one.
     pub fn beside(&self) -> Option<Self> {
         let Conversation::Http(smart) = &self.server else {
@@ -162,6 +186,7 @@ impl Remote {
             server: Conversation::Http(Box::new(smart.beside())),
             look: self.look.clone(),
             seen: None,
+            is_last: false,
         })
     }
 
@@ -192,6 +217,7 @@ impl Remote {
         pack: &mut (dyn AsyncWrite + Unpin + Send),
         bounds: &Bounds,
     ) -> Result<u64, Refusal> {
+        self.is_last = false;
         let mut meter = Meter::new(bounds);
         let (mut reply, server) = self.server.ask(&self.shown, request, &mut meter).await?;
         reply.too_much = &rules::PACK;

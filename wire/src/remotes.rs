@@ -1,6 +1,9 @@
 //! Several urls of one repository, tried in order. Which one answers makes no difference to trust. Touches what they touch.
 
-use crate::remote::{Blobs, Bounds, Options, Remote};
+use crate::{
+    echo::Echo,
+    remote::{Blobs, Bounds, Options, Remote},
+};
 use std::time::Duration;
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote as rules};
 use tokio::{io::AsyncWrite, time::Instant};
@@ -66,6 +69,19 @@ impl Remotes {
             }
         }
         Err(failed.unwrap_or_else(|| Refusal::new(&rules::UNREACHABLE, "no url")))
+    }
+
+    /// As [`Remote::echo`], of the first url: where a later one is used, the first is tried again now and then.
+    pub async fn echo(&mut self, known: Oid) -> Option<Echo> {
+        if self.current != 0 {
+            return None;
+        }
+        self.all[0].echo(known).await
+    }
+
+    /// As [`Remote::take_back`].
+    pub async fn take_back(&mut self, echo: Echo) {
+        self.all[0].take_back(echo).await;
     }
 
     /// As [`Remote::fetch`], from the current url. Where it fails the next look begins at the url after it: some of the pack

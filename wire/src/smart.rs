@@ -3,6 +3,7 @@
 use crate::{
     bounds::Meter,
     credentials,
+    echo::Echo,
     http::{Bytes, Client, Method, StatusCode, Streaming},
     protocol::Capabilities,
     remote::Options,
@@ -30,6 +31,8 @@ pub(crate) struct Smart {
     options: Options,
     client: Client,
     known: Option<(Capabilities, Instant)>,
+    /// The server closes what is kept open: asking again on it is of no use.
+    closes: bool,
 }
 
 impl Smart {
@@ -40,6 +43,7 @@ impl Smart {
             options: options.clone(),
             client,
             known: None,
+            closes: false,
         }
     }
 
@@ -52,7 +56,22 @@ impl Smart {
             options: self.options.clone(),
             client,
             known: self.known,
+            closes: self.closes,
         }
+    }
+
+    /// What was asked last, to be asked again; see [`Client::echo`].
+    pub async fn echo(&mut self) -> Option<Echo> {
+        if self.closes {
+            return None;
+        }
+        self.client.echo().await
+    }
+
+    /// The connection is back.
+    pub async fn take_back(&mut self, echo: Echo) {
+        self.closes = echo.is_of_no_use();
+        self.client.take_back(echo).await;
     }
 
     /// After a failure nothing is taken for granted: neither what the server can nor a redirect, nor a password.

@@ -1,6 +1,6 @@
 //! TLS for the client: rustls with ring; roots are the system's, or webpki's where the system has none, and a `ca` file beside them. Touches files, once.
 
-use crate::{http::HttpError, pinned::Pinned};
+use crate::{http::HttpError, line::Socket, pinned::Pinned};
 use rustls::{ClientConfig, RootCertStore, client::WebPkiServerVerifier, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use std::{io, path::Path, sync::Arc};
@@ -69,14 +69,15 @@ pub async fn connect(
     connector: &TlsConnector,
     host: &str,
     stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, HttpError> {
+) -> Result<TlsStream<Socket>, HttpError> {
     let unreachable = |source| HttpError::Connect {
         to: host.into(),
         source,
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| unreachable(io::Error::other(error)))?;
-    connector.connect(name, stream).await.map_err(|error| {
+    let socket = Socket::Watched(stream);
+    connector.connect(name, socket).await.map_err(|error| {
         let refused = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())

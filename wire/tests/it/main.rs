@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod echo;
 mod hostile;
 mod http;
 mod path;
