@@ -96,7 +96,8 @@ impl Local {
     /// What the folder says now.
     pub fn picture(&self) -> Picture {
         let snapshot = self.snapshot();
-        let needed = resolve::needed(&snapshot, &self.here);
+        let chosen = resolve::chosen::Chosen::of(&snapshot, &self.here);
+        let needed = resolve::needed(&chosen);
         let offers: BTreeMap<BundleKey, Offer> = needed
             .into_iter()
             .map(|key| (key.clone(), self.offer(&key)))
@@ -104,7 +105,7 @@ impl Local {
         Picture {
             here: self.here.clone(),
             introduction: None,
-            resolved: Rc::new(resolve::resolve(&snapshot, &self.here, &offers)),
+            resolved: Rc::new(resolve::resolve(&snapshot, &self.here, &chosen, &offers)),
             offers: Rc::new(offers),
             snapshot: Some(Rc::new(snapshot)),
             allowances: Rc::new(vec![(u64::MAX, u32::MAX)]),
@@ -118,7 +119,7 @@ impl Local {
         let mut problems = Vec::new();
         if self.dir.join("bundle.toml").is_file() {
             match self.one_bundle() {
-                Ok(found) => workflows.push(found),
+                Ok(found) => workflows.push(found.into()),
                 Err(wrong) => problems.extend(wrong),
             }
         }
@@ -145,7 +146,7 @@ impl Local {
                 continue;
             };
             match Name::new(workflow) {
-                Ok(name) => workflows.push(found(name, &path, &read(&file))),
+                Ok(name) => workflows.push(found(name, &path, &read(&file)).into()),
                 Err(error) => problems.push(Problem::whole(
                     &path,
                     &rules::file::BAD_NAME,

@@ -11,7 +11,7 @@ mod trial;
 mod trusting;
 
 use gaps::Halt;
-use show::{draw, send};
+use show::{Weighed, draw, send};
 pub use trial::Trial;
 
 use crate::{
@@ -65,6 +65,8 @@ pub struct Walk {
     objects: Objects,
     verifier: Verifier,
     trusted: Option<Trusted>,
+    /// What was found to mean this box.
+    chosen: Option<Weighed>,
     store: Store,
     /// The head that was judged last: it is not judged again at each poll.
     judged: Option<Oid>,
@@ -100,6 +102,7 @@ impl Walk {
             objects,
             verifier: Verifier::new(),
             trusted: None,
+            chosen: None,
             store,
             judged: None,
             followed,
@@ -276,11 +279,12 @@ impl Walk {
             return Ok(());
         };
         let snapshot = self.whole_snapshot(&trusted).await?;
+        let chosen = self.chosen(&snapshot);
         let Some(fetch) = &mut self.fetch else {
             return Ok(());
         };
         let trusted = &trusted;
-        let needed = resolve::needed(&snapshot, &self.here);
+        let needed = resolve::needed(&chosen);
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         let mut stock = Shelf {
             objects: &self.objects,
@@ -296,7 +300,13 @@ impl Walk {
                 out,
                 Picture {
                     trouble: stopped.clone(),
-                    ..draw(here, &snapshot, trusted, offers.clone(), &allowances)
+                    ..draw(
+                        here,
+                        (&snapshot, &chosen),
+                        trusted,
+                        offers.clone(),
+                        &allowances,
+                    )
                 },
             );
         };
@@ -316,6 +326,7 @@ impl Walk {
             return Ok(());
         };
         let snapshot = self.snapshot(&trusted)?;
+        let chosen = self.chosen(&snapshot);
         let trusted = &trusted;
         let mut stock = Shelf {
             objects: &self.objects,
@@ -325,7 +336,7 @@ impl Walk {
             void: &snapshot.void,
             store: &self.store,
         };
-        let (offers, _) = bundles::survey(&mut stock, &resolve::needed(&snapshot, &self.here));
+        let (offers, _) = bundles::survey(&mut stock, &resolve::needed(&chosen));
         let before = self.out.picture.borrow().trouble.clone();
         send(
             &self.out,
@@ -333,7 +344,7 @@ impl Walk {
                 trouble: before,
                 ..draw(
                     &self.here,
-                    &snapshot,
+                    (&snapshot, &chosen),
                     trusted,
                     offers,
                     &allowances(&self.objects, &snapshot, self.followed),

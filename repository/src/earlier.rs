@@ -171,6 +171,21 @@ pub(crate) fn state(
     Ok(found)
 }
 
+/// The paths of such files that differ between two trees.
+pub(crate) fn paths_between(
+    objects: &Objects,
+    old: Oid,
+    new: Oid,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<String>, ObjectError> {
+    let mut found = Vec::new();
+    each(objects, (Some(old), Some(new)), wanted, &mut |path, _| {
+        found.push(path.to_owned());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 fn touches(
     objects: &Objects,
     old: Oid,

@@ -46,6 +46,8 @@ mod earlier;
 pub mod snapshot;
 
 mod manifests;
+// What did not change is carried over.
+mod carried;
 
 mod backing;
 

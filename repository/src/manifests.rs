@@ -5,9 +5,11 @@
 
 use crate::{
     backing::Asked,
+    carried::Carried,
     earlier::{Earlier, Wanted, state},
     objects::ObjectError,
     snapshot::{Backing, Found, Scene},
+    tree::Mode,
     trusted::Brought,
     verifier::{ReadManifest, Verifier},
 };
@@ -24,18 +26,25 @@ use swarm_manifests::{
 };
 
 /// A manifest as it stands in the tree.
-struct Standing {
-    workflow: Name,
+pub(crate) struct Standing {
+    pub workflow: Name,
     brought: Arc<Brought>,
     blob: Oid,
     manifest: ReadManifest,
     /// Why it counts as absent.
-    void: Option<Refusal>,
+    pub void: Option<Refusal>,
 }
 
 impl Verifier {
     /// Every manifest, in order of their paths.
-    pub(crate) fn workflows(&mut self, scene: &mut Scene<'_>) -> Result<Vec<Found>, ObjectError> {
+    pub(crate) fn workflows(
+        &mut self,
+        scene: &mut Scene<'_>,
+    ) -> Result<Vec<Arc<Found>>, ObjectError> {
+        if let Some(carried) = self.carry(scene)? {
+            return Ok(carried);
+        }
+        let problems = scene.problems.len();
         let standing = self.standing(scene)?;
         let mut paths: HashMap<&Name, Vec<&str>> = HashMap::new();
         for one in standing.iter().filter(|one| one.void.is_none()) {
@@ -44,7 +53,7 @@ impl Verifier {
                 .or_default()
                 .push(&one.brought.path);
         }
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<Arc<Found>> = Vec::new();
         for one in &standing {
             let others = paths.get(&one.workflow).map_or(&[][..], Vec::as_slice);
             let is_known = found
@@ -57,10 +66,14 @@ impl Verifier {
                     let problem = Problem::whole(path, &REVOKED, why.reason.clone());
                     scene.problems.push(problem);
                 }
-                Some(why) => found.push(self.returned(scene, one, why)?),
-                None => found.push(self.found(scene, one, others)?),
+                Some(why) => found.push(Arc::new(self.returned(scene, one, why)?)),
+                None => found.push(Arc::new(self.found(scene, one, others)?)),
             }
         }
+        let is_plain = scene.problems.len() == problems
+            && scene.void.is_empty()
+            && paths.values().all(|paths| paths.len() == 1);
+        self.carried = is_plain.then(|| Carried::of(scene, &found));
         Ok(found)
     }
 
@@ -71,37 +84,43 @@ impl Verifier {
             is_it: &|path| workflow_of(path).is_some(),
         };
         for (path, mode, blob) in state(scene.objects, scene.at.tree, &wanted)? {
-            let stem = workflow_of(&path).unwrap_or_default();
-            let workflow = match Name::new(stem) {
-                Ok(workflow) => workflow,
-                Err(error) => {
-                    let problem = Problem::whole(&path, &BAD_NAME, error.to_string());
-                    scene.problems.push(problem);
-                    continue;
-                }
-            };
-            let Some(brought) = scene.trusted.manifests.get(path.as_str()).cloned() else {
-                scene.problems.push(Problem::whole(
-                    &path,
-                    &TREE,
-                    "nobody is known to have brought this file",
-                ));
-                continue;
-            };
-            let manifest = self.manifest(scene.objects, &path, mode, blob)?;
-            let void = void(scene, &brought, &manifest);
-            standing.push(Standing {
-                workflow,
-                brought,
-                blob,
-                manifest,
-                void,
-            });
+            match self.stands(scene, &path, mode, blob)? {
+                Ok(one) => standing.push(one),
+                Err(problem) => scene.problems.push(problem),
+            }
         }
         Ok(standing)
     }
 
-    fn found(
+    /// One manifest as it stands in the tree, or why it is none.
+    pub(crate) fn stands(
+        &mut self,
+        scene: &Scene<'_>,
+        path: &str,
+        mode: Mode,
+        blob: Oid,
+    ) -> Result<Result<Standing, Problem>, ObjectError> {
+        let stem = workflow_of(path).unwrap_or_default();
+        let workflow = match Name::new(stem) {
+            Ok(workflow) => workflow,
+            Err(error) => return Ok(Err(Problem::whole(path, &BAD_NAME, error.to_string()))),
+        };
+        let Some(brought) = scene.trusted.manifests.get(path).cloned() else {
+            let what = "nobody is known to have brought this file";
+            return Ok(Err(Problem::whole(path, &TREE, what)));
+        };
+        let manifest = self.manifest(scene.objects, path, mode, blob)?;
+        let void = void(scene, &brought, &manifest);
+        Ok(Ok(Standing {
+            workflow,
+            brought,
+            blob,
+            manifest,
+            void,
+        }))
+    }
+
+    pub(crate) fn found(
         &mut self,
         scene: &Scene<'_>,
         one: &Standing,

@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub position: u64,
     pub policy: Arc<Policy>,
     /// In order of their paths.
-    pub workflows: Vec<Found>,
+    pub workflows: Vec<Arc<Found>>,
     pub roster: Arc<BTreeMap<Name, roster::Entry>>,
     /// `secrets/<workflow>/<name>.age`, by workflow and name.
     pub secrets: Secrets,

@@ -3,6 +3,7 @@
 //! Touches the object store. Keyed by content, so nothing in here can be out of date; losing it costs time only.
 
 use crate::{
+    carried::Carried,
     objects::{ObjectError, Objects},
     revoked::Root,
     tree::{Mode, Tree},
@@ -36,6 +37,8 @@ pub struct Verifier {
     policies: HashMap<Oid, Arc<Policy>>,
     manifests: HashMap<(Box<str>, Oid), ReadManifest>,
     pub(crate) roster: Option<(Oid, ReadRoster)>,
+    /// The manifests of the snapshot before.
+    pub(crate) carried: Option<Carried>,
     /// SHA-256 of blobs.
     pub(crate) digests: HashMap<Oid, Digest>,
     /// By trunk and the id of policy.toml.

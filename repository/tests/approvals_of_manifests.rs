@@ -33,7 +33,7 @@ fn found(world: &World) -> Found {
     let mut snapshot = Verifier::new()
         .snapshot(&world.objects(), &world.trusted())
         .expect("a snapshot");
-    snapshot.workflows.remove(0)
+    Found::clone(&snapshot.workflows.remove(0))
 }
 
 fn missing(world: &World) -> u32 {

@@ -68,7 +68,7 @@ fn snapshot(world: &World) -> Snapshot {
 fn found(world: &World) -> Found {
     let mut workflows = snapshot(world).workflows;
     assert_eq!(workflows.len(), 1, "{workflows:?}");
-    workflows.remove(0)
+    Found::clone(&workflows.remove(0))
 }
 
 /// The mark of the version that counts; or the rule that refuses the workflow.

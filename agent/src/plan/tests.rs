@@ -102,7 +102,9 @@ fn any_resolved() -> impl Strategy<Value = Resolved> {
         let mut resolved = Resolved::default();
         for (workflow, (kind, revision, position)) in all {
             match kind {
-                0 => drop(resolved.elsewhere.insert(workflow, "site".into())),
+                0 => drop(
+                    std::rc::Rc::make_mut(&mut resolved.elsewhere).insert(workflow, "site".into()),
+                ),
                 1 => drop(resolved.wanted.insert(workflow.clone(), held(&workflow))),
                 _ => drop(resolved.wanted.insert(
                     workflow.clone(),
@@ -259,7 +261,7 @@ fn one_deleted_manifest_is_no_mass_removal() {
 fn a_workflow_for_other_boxes_stops_with_the_reason() {
     let have = running(&["a"]);
     let resolved = Resolved {
-        elsewhere: BTreeMap::from([(name("a"), "memory 512M < 1G".into())]),
+        elsewhere: BTreeMap::from([(name("a"), "memory 512M < 1G".into())]).into(),
         ..Resolved::default()
     };
     let actions = plan(&resolved, &have, 0).actions;

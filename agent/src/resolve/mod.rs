@@ -4,21 +4,21 @@
 
 pub mod ceiling;
 mod choose;
+pub mod chosen;
 mod conditions;
 pub mod placeholder;
 mod spec;
 
 use crate::facts::Here;
-use choose::choose;
+use chosen::Chosen;
 use conditions::{approvals, requirements};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{
     bundle::Bundle,
     id::{Digest, Oid},
     name::Name,
     problem::Refusal,
     rules,
-    selector::Verdict,
     status::{Next, State},
 };
 use swarm_repository::{
@@ -105,7 +105,7 @@ pub struct Resolved {
     /// Workflow by workflow; one that is in neither map is not on the trunk.
     pub wanted: BTreeMap<Name, Wanted>,
     /// Workflows for other boxes, and why they are not for this one.
-    pub elsewhere: BTreeMap<Name, String>,
+    pub elsewhere: Rc<BTreeMap<Name, String>>,
     /// What counts as absent by revocation, and so must not go on running.
     pub void: Void,
 }
@@ -121,53 +121,47 @@ impl Resolved {
 }
 
 /// The bundle versions that this box needs: those of the manifests that choose it.
-pub fn needed(snapshot: &Snapshot, here: &Here) -> std::collections::BTreeSet<BundleKey> {
-    let manifests = snapshot
-        .workflows
-        .iter()
-        .filter_map(|found| found.manifest.as_ref().ok());
-    let chosen = manifests.filter(|manifest| choose(manifest, snapshot, here) == Verdict::Chosen);
-    chosen
+pub fn needed(chosen: &Chosen) -> std::collections::BTreeSet<BundleKey> {
+    let manifests = chosen.meant.iter();
+    manifests
+        .filter_map(|found| found.manifest.as_ref().ok())
         .map(|manifest| (manifest.bundle.clone(), manifest.version.to_string()))
         .collect()
 }
 
-/// Resolves every workflow of the snapshot for this box.
-pub fn resolve(snapshot: &Snapshot, here: &Here, offers: &BTreeMap<BundleKey, Offer>) -> Resolved {
+/// Resolves every workflow of the snapshot for this box, by what of it was chosen.
+pub fn resolve(
+    snapshot: &Snapshot,
+    here: &Here,
+    chosen: &Chosen,
+    offers: &BTreeMap<BundleKey, Offer>,
+) -> Resolved {
     let mut resolved = Resolved {
         void: snapshot.void.clone(),
+        elsewhere: chosen.elsewhere.clone(),
         ..Resolved::default()
     };
-    for found in &snapshot.workflows {
-        match one(found, snapshot, here, offers) {
-            Ok(spec) => resolved
-                .wanted
-                .insert(found.workflow.clone(), Wanted::Run(Box::new(spec)))
-                .map(drop),
-            Err(Not::Here(reason)) => resolved
-                .elsewhere
-                .insert(found.workflow.clone(), reason)
-                .map(drop),
-            Err(Not::Now(state, refusal)) => {
-                let held = hold(found, state, *refusal);
-                resolved
-                    .wanted
-                    .insert(found.workflow.clone(), Wanted::Held(Box::new(held)))
-                    .map(drop)
-            }
+    for found in &chosen.meant {
+        let wanted = match one(found, snapshot, here, offers) {
+            Ok(spec) => Wanted::Run(Box::new(spec)),
+            Err(Not { state, refusal }) => Wanted::Held(Box::new(hold(found, state, *refusal))),
         };
+        resolved.wanted.insert(found.workflow.clone(), wanted);
     }
     resolved
 }
 
-/// Why a workflow does not run here.
-enum Not {
-    Here(String),
-    Now(State, Box<Refusal>),
+/// Why a workflow does not run now.
+struct Not {
+    state: State,
+    refusal: Box<Refusal>,
 }
 
 fn not(state: State, refusal: Refusal) -> Not {
-    Not::Now(state, Box::new(refusal))
+    Not {
+        state,
+        refusal: Box::new(refusal),
+    }
 }
 
 fn one(
@@ -180,9 +174,6 @@ fn one(
         .manifest
         .as_ref()
         .map_err(|problems| not(State::Refused, broken(problems)))?;
-    if let Verdict::NotChosen(reason) = choose(manifest, snapshot, here) {
-        return Err(Not::Here(reason));
-    }
     if !manifest.secrets.is_empty() {
         return Err(not(
             State::Refused,

@@ -96,7 +96,7 @@ fn world(bundle: &str, manifest: &str) -> World {
         head: Oid([9; 20]),
         position: 4,
         policy: Arc::new(policy),
-        workflows: vec![found],
+        workflows: vec![Arc::new(found)],
         roster: Arc::default(),
         secrets: BTreeMap::new(),
         void: Void::default(),
@@ -113,8 +113,12 @@ fn world(bundle: &str, manifest: &str) -> World {
 }
 
 impl World {
+    fn chosen(&self) -> Chosen {
+        Chosen::of(&self.snapshot, &self.here)
+    }
+
     fn resolve(&self) -> Resolved {
-        resolve(&self.snapshot, &self.here, &self.offers)
+        resolve(&self.snapshot, &self.here, &self.chosen(), &self.offers)
     }
 
     fn spec(&self) -> RunSpec {
@@ -180,7 +184,7 @@ fn a_box_that_is_not_chosen_says_by_what() {
         "{:?}",
         world.resolve().elsewhere
     );
-    assert!(needed(&world.snapshot, &world.here).is_empty());
+    assert!(needed(&world.chosen()).is_empty());
 }
 
 #[test]
@@ -238,7 +242,7 @@ fn a_bundle_that_may_not_run_is_refused_alone() {
 #[test]
 fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
     let mut world = world(BUNDLE, MANIFEST);
-    let backing = &mut world.snapshot.workflows[0].backing;
+    let backing = &mut Arc::make_mut(&mut world.snapshot.workflows[0]).backing;
     backing.tally = Tally {
         needed: 2,
         by: [name("alice")].into(),
@@ -262,7 +266,7 @@ fn a_manifest_that_needs_two_people_waits_and_says_who_could() {
         "{}",
         next.reason
     );
-    let backing = &mut world.snapshot.workflows[0].backing;
+    let backing = &mut Arc::make_mut(&mut world.snapshot.workflows[0]).backing;
     backing.tally.by.insert(name("bob"));
     world.spec();
 }
@@ -330,7 +334,7 @@ fn what_was_stored_after_somebody_said_what_is_needed_stays() {
     let resolve = |manifest: &str| {
         let world = world(BUNDLE, manifest);
         crate::picture::Picture {
-            resolved: std::rc::Rc::new(resolve(&world.snapshot, &world.here, &world.offers)),
+            resolved: std::rc::Rc::new(world.resolve()),
             ..Default::default()
         }
     };
@@ -343,4 +347,62 @@ fn what_was_stored_after_somebody_said_what_is_needed_stays() {
         None,
         "what a held workflow waits for may be stored"
     );
+}
+
+#[test]
+fn what_is_chosen_after_a_snapshot_is_what_is_chosen_from_nothing() {
+    let world = world(BUNDLE, MANIFEST);
+    let template = world.snapshot.workflows[0].clone();
+    let of = |workflow: &str, version: u64, on: &str| {
+        let text = MANIFEST.replace("all = true", on);
+        let path = format!("manifests/{workflow}.toml");
+        let (read, problems) = manifest::read(&path, text.as_bytes());
+        let brought = Brought {
+            position: version,
+            path,
+            ..Brought::clone(&template.brought)
+        };
+        Arc::new(Found {
+            workflow: name(workflow),
+            brought: Arc::new(brought),
+            manifest: read.map(Arc::new).ok_or(problems),
+            ..Found::clone(&template)
+        })
+    };
+    let all = [
+        of("a", 1, "all = true"),
+        of("a", 2, "boxes = [\"x\"]"),
+        of("b", 1, "boxes = [\"x\"]"),
+        of("b", 2, "boxes = [\"lab-*\"]"),
+        of("c", 1, "nonsense"),
+        of("d", 1, "where = 'site == \"paris\"'"),
+        of("d", 2, "where = 'site == \"berkeley\"'"),
+    ];
+    // Every set of them that has each workflow at most once.
+    let snapshots: Vec<Snapshot> = (0..1_u8 << all.len())
+        .map(|set| {
+            let some = all.iter().enumerate();
+            let some = some.filter(|(at, _)| set >> at & 1 == 1);
+            some.map(|(_, found)| found.clone()).collect::<Vec<_>>()
+        })
+        .filter(|some| {
+            some.windows(2)
+                .all(|pair| pair[0].workflow != pair[1].workflow)
+        })
+        .map(|workflows| Snapshot {
+            workflows,
+            ..world.snapshot.clone()
+        })
+        .collect();
+    assert_eq!(snapshots.len(), 3 * 3 * 2 * 3);
+    for before in &snapshots {
+        let chosen = Chosen::of(before, &world.here);
+        for now in &snapshots {
+            let after = chosen.after(before, now, &world.here);
+            let fresh = Chosen::of(now, &world.here);
+            let meant = |chosen: &Chosen| chosen.meant.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+            assert_eq!(meant(&after), meant(&fresh), "{before:?} to {now:?}");
+            assert_eq!(after.elsewhere, fresh.elsewhere, "{before:?} to {now:?}");
+        }
+    }
 }

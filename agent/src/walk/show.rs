@@ -6,7 +6,7 @@ use super::{Outlets, Walk};
 use crate::{
     facts::Here,
     picture::{Picture, trouble},
-    resolve::{self, BundleKey, Offer},
+    resolve::{self, BundleKey, Offer, chosen::Chosen},
 };
 use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{
@@ -15,7 +15,30 @@ use swarm_manifests::{
 };
 use swarm_repository::{snapshot::Snapshot, trusted::Trusted};
 
+/// What was chosen last: of what, for whom.
+pub(super) struct Weighed {
+    here: Rc<Here>,
+    snapshot: Rc<Snapshot>,
+    chosen: Rc<Chosen>,
+}
+
 impl Walk {
+    /// What of a snapshot means this box.
+    pub(super) fn chosen(&mut self, snapshot: &Rc<Snapshot>) -> Rc<Chosen> {
+        let before = self.chosen.take();
+        let same = before.filter(|before| Rc::ptr_eq(&before.here, &self.here));
+        let chosen = Rc::new(match same {
+            Some(before) => before.chosen.after(&before.snapshot, snapshot, &self.here),
+            None => Chosen::of(snapshot, &self.here),
+        });
+        self.chosen = Some(Weighed {
+            here: self.here.clone(),
+            snapshot: snapshot.clone(),
+            chosen: chosen.clone(),
+        });
+        chosen
+    }
+
     /// Shows the picture with this trouble and everything else as it was.
     pub(super) fn show(&self, trouble: Option<Trouble>) {
         self.out.picture.send_modify(|picture| {
@@ -67,7 +90,7 @@ impl Walk {
 /// The picture that this snapshot and these bundles make for this box.
 pub fn draw(
     here: &Rc<Here>,
-    snapshot: &Rc<Snapshot>,
+    (snapshot, chosen): (&Rc<Snapshot>, &Chosen),
     trusted: &Trusted,
     offers: BTreeMap<BundleKey, Offer>,
     allowances: &Rc<Vec<(u64, u32)>>,
@@ -75,7 +98,7 @@ pub fn draw(
     Picture {
         here: here.clone(),
         introduction: Some(trusted.introduction),
-        resolved: Rc::new(resolve::resolve(snapshot, here, &offers)),
+        resolved: Rc::new(resolve::resolve(snapshot, here, chosen, &offers)),
         offers: Rc::new(offers),
         snapshot: Some(snapshot.clone()),
         allowances: allowances.clone(),

@@ -31,7 +31,8 @@ impl Walk {
             }));
         };
         let snapshot = self.whole_snapshot(&trusted).await?;
-        let needed = resolve::needed(&snapshot, &self.here);
+        let chosen = self.chosen(&snapshot);
+        let needed = resolve::needed(&chosen);
         let Some(fetch) = &mut self.fetch else {
             return Ok(self.out.picture.borrow().clone());
         };
@@ -47,7 +48,13 @@ impl Walk {
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         Ok(Rc::new(Picture {
             trouble: stopped,
-            ..draw(&self.here, &snapshot, &trusted, offers, &allowances)
+            ..draw(
+                &self.here,
+                (&snapshot, &chosen),
+                &trusted,
+                offers,
+                &allowances,
+            )
         }))
     }
 }

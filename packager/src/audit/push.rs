@@ -61,8 +61,8 @@ fn inside(
     let mut findings: Vec<_> = snapshot.problems.into_iter().map(Finding::bare).collect();
     let mut seen: BTreeSet<(Name, String)> = BTreeSet::new();
     for found in snapshot.workflows {
-        match found.manifest {
-            Err(problems) => findings.extend(problems.into_iter().map(Finding::bare)),
+        match &found.manifest {
+            Err(problems) => findings.extend(problems.iter().cloned().map(Finding::bare)),
             Ok(manifest) => {
                 let wanted = (manifest.bundle.clone(), manifest.version.to_string());
                 if seen.insert(wanted.clone()) {

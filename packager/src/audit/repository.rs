@@ -153,9 +153,12 @@ fn waiting(
                 .warnings
                 .push(format!("{file} does not count: {why}"));
         }
-        report
-            .warnings
-            .extend(found.instead_of.map(|refusal| format!("{path}: {refusal}")));
+        report.warnings.extend(
+            found
+                .instead_of
+                .iter()
+                .map(|refusal| format!("{path}: {refusal}")),
+        );
     }
     Ok(())
 }

@@ -243,7 +243,7 @@ fn asked(repository: &DeployRepository, name: &Name) -> Outcome<Asked> {
             ))
             .hint("commit it first (swarm-pack deploy, or git commit)")
         })?;
-    let manifest = found.manifest.map_err(|problems| {
+    let manifest = found.manifest.clone().map_err(|problems| {
         Failure::findings(crate::failure::Finding::of(problems, text.as_bytes()))
     })?;
     let version = format!("{}/{}", manifest.bundle, manifest.version);
@@ -278,7 +278,7 @@ fn asked(repository: &DeployRepository, name: &Name) -> Outcome<Asked> {
         )?,
         path: file.path,
         policy: snapshot.policy.clone(),
-        tally: found.backing.tally,
+        tally: found.backing.tally.clone(),
         manifest,
     })
 }
