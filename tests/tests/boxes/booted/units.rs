@@ -11,7 +11,7 @@ use swarm_tests::{
 
 const COUNTER: &str = "i=0; while :; do i=$((i + 1)); echo line $i; sleep 0.05; done\n";
 
-/// One box with two daemons and one that is done.
+/// One box with two daemons, one that is done, and one that runs once and long.
 struct Scene {
     world: World,
     fleet: Fleet,
@@ -34,11 +34,13 @@ impl Scene {
                 "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n",
             )?;
         }
-        deploy.publish_sh("done", "1.0.0", "echo did it\n")?;
-        deploy.manifest(
-            "done",
-            "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"once\"\n",
-        )?;
+        for (name, script) in [("done", "echo did it\n"), ("long", "exec sleep 100000\n")] {
+            deploy.publish_sh(name, "1.0.0", script)?;
+            deploy.manifest(
+                name,
+                "version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"once\"\n",
+            )?;
+        }
         deploy.push()?;
         let here = Installed::on(&self.fleet.boxes()[0], &self.world, &deploy)?;
         here.until_row("done", "finished", |row| row.state == State::Finished)?;
@@ -169,6 +171,7 @@ fn after_a_reboot_without_network_and_repository_everything_runs_again() -> Resu
     let scene = Scene::new()?;
     let here = scene.set()?;
     let (before, pid) = (here.machine.boot_id()?, here.until_runs("one")?);
+    here.until_runs("long")?;
     here.machine.cable(false)?;
     here.machine.sh("mv /srv/deploy.git /srv/away")?;
     assert_eq!(here.until_runs("one")?, pid, "an outage stops nothing");
@@ -178,12 +181,21 @@ fn after_a_reboot_without_network_and_repository_everything_runs_again() -> Resu
     here.until_runs("two")?;
     let row = here.until_row("done", "finished", |row| row.state == State::Finished)?;
     assert_eq!(row.restarts, 0, "what was done ran again");
+    let cut_off = |what: &str| {
+        here.until_row("long", what, |row| {
+            row.state == State::Interrupted && row.pid.is_none() && row.restarts == 0
+        })
+    };
+    cut_off("interrupted by the reboot")?;
+    here.machine.sh("swarm-agent restart long")?;
+    here.until_runs("long")?;
     // The machine's power is cut: nobody is told anything.
     let before = here.machine.boot_id()?;
     here.machine.power_off(false)?;
     here.machine.power_on()?;
     here.machine.until_rebooted(&before)?;
     here.until_runs("one")?;
+    cut_off("interrupted by the power cut")?;
     here.machine.sh("mv /srv/away /srv/deploy.git")?;
     until_ok("a sync, now that the repository is back", || {
         here.machine.sh("swarm-agent sync")
