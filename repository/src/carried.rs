@@ -86,7 +86,8 @@ fn brought_anew(before: &Bringers, now: &Bringers) -> Vec<String> {
             (None, None) => return found,
             (Some((a, by_a)), Some((b, by_b))) => {
                 if Arc::ptr_eq(by_a, by_b) {
-                    (before.next(), now.next());
+                    before.next();
+                    now.next();
                     continue;
                 }
                 (a <= b, b <= a)

@@ -77,7 +77,8 @@ fn differing<'a>(
         let side = match (before.peek(), now.peek()) {
             (None, None) => return (gone, come),
             (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
-                (before.next(), now.next());
+                before.next();
+                now.next();
                 continue;
             }
             (Some(a), Some(b)) => a.brought.path.cmp(&b.brought.path),
