@@ -26,6 +26,7 @@ mod schedule;
 mod shutdown;
 mod signals;
 mod start;
+mod stop_all;
 mod systemd;
 mod take_over;
 mod upgrade;

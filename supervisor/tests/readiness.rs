@@ -213,6 +213,38 @@ fn the_stop_command_is_tried_before_the_signal() {
 }
 
 #[test]
+fn the_stop_command_is_tried_before_the_signal_at_our_own_end_too() {
+    let mut world = World::new();
+    let stops = |mut spec: RunSpec, command: &str| {
+        spec.stop.command = Some(vec!["/bin/sh".into(), "-c".into(), command.into()]);
+        spec.stop.grace = Duration::from_secs(600);
+        spec
+    };
+    let good = world.script(
+        "good",
+        Mode::Daemon,
+        "trap '' TERM; while ! test -e $SWARM_STATE/stop; do sleep 0.05; done; echo bye",
+    );
+    let broken = world.script(
+        "broken",
+        Mode::Daemon,
+        "trap 'echo signalled; exit' TERM; while :; do sleep 0.05; done",
+    );
+    world.put(&stops(good, "touch $SWARM_STATE/stop"));
+    world.put(&stops(broken, "exit 1"));
+    for workflow in ["good", "broken"] {
+        world.reaches(workflow, State::Running);
+    }
+    world.end();
+    let log = |workflow: &str| {
+        let path = world.state().join("supervisor/logs").join(workflow);
+        std::fs::read_to_string(path.join("0.log")).expect("a log")
+    };
+    assert!(log("good").contains("bye"), "{}", log("good"));
+    assert!(log("broken").contains("signalled"), "{}", log("broken"));
+}
+
+#[test]
 fn a_version_that_does_not_get_ready_gives_way_to_the_last_good_one_over_a_crash_of_ours() {
     let mut world = World::new();
     let asks = |mut spec: RunSpec, version: &str| {

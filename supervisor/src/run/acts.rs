@@ -128,7 +128,7 @@ impl Supervisor {
         }
     }
 
-    fn signal_tree(&mut self, name: &Name, instance: u16) {
+    pub(super) fn signal_tree(&mut self, name: &Name, instance: u16) {
         let signal = self
             .workflows
             .get(name)
