@@ -11,6 +11,7 @@
 use crate::{
     keeper::{self, Keeper},
     link::link,
+    metrics::{self, Timings},
     picture::{Contact, Picture},
     report::{self, Heard, MapState, Reporter},
     settings::Config,
@@ -90,6 +91,8 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
     let (sessions, sessions_in) = watch::channel(None);
     let (heard, heard_in) = watch::channel(Heard::default());
     let (deaf, deaf_in) = watch::channel(None);
+    let (timings, timings_in) = watch::channel(Timings::default());
+    let (measure, measures) = mpsc::channel(1);
 
     let (link, hearing, saying) = link(tokio::net::UnixStream::from_std(socket)?);
     let keeper_out = keeper::Outlets {
@@ -97,6 +100,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         orders,
         journaled,
         changed,
+        timings: timings.clone(),
     };
     let keeper = Keeper::new(config_in.clone(), map_in.clone(), link.say, keeper_out);
 
@@ -105,6 +109,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         picture,
         contact,
         events,
+        timings,
     };
     let walker = Walker {
         config: config.clone(),
@@ -129,6 +134,17 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
             deaf,
             stop.clone(),
         ),
+    );
+    let figures = metrics::Inlets {
+        measure,
+        timings: timings_in,
+        contact: contact_in.clone(),
+    };
+    spawn(
+        &tasks,
+        &stop,
+        "metrics",
+        metrics::serve(config_in.clone(), figures, stop.clone()),
     );
     let _configuration = hooks::watch_configuration(&config, &reloads);
     // supervisor ─► report
@@ -160,6 +176,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         deaf: deaf_in,
         events: events_in,
         asks: asks_in,
+        measures,
     };
     let ended = tokio::select! {
         ended = keeper.run(link.heard, inlets) => ended.map_err(Into::into),

@@ -35,6 +35,8 @@ pub mod link;
 pub mod plan;
 
 // What the map is told.
+pub mod endpoint;
+pub mod metrics;
 pub mod outbox;
 pub mod report;
 

@@ -20,6 +20,7 @@ use crate::{
     facts::{self, Here, Probed},
     fetch::Fetch,
     lookout::{Errand, Rhythm, Seen},
+    metrics::Timings,
     picture::{Contact, Picture, trouble},
     report::Heard,
     resolve::{self, BundleKey, Offer},
@@ -54,6 +55,7 @@ pub struct Outlets {
     pub contact: watch::Sender<Contact>,
     /// For the journal: moves of the trust.
     pub events: mpsc::Sender<Event>,
+    pub timings: watch::Sender<Timings>,
 }
 
 /// The walker, with everything that only it may touch.

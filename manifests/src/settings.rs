@@ -31,6 +31,8 @@ pub struct Settings {
     pub trust: Option<Trust>,
     pub map: Option<Map>,
     pub webhook: Option<Webhook>,
+    /// `[metrics] listen`: where figures are served.
+    pub metrics: Option<String>,
     pub ceiling: Ceiling,
     pub engines: BTreeMap<Name, Engine>,
     /// `[users] range = [64000, 65000]`: the ids that workflows get where users are switched. Default 64100 to 65400.

@@ -248,11 +248,20 @@ fn a_schedule_is_for_once_and_has_to_be_one() {
 }
 
 #[test]
-fn a_part_of_agent_toml_that_is_not_built_yet_is_refused() {
-    let (settings, problems) =
-        settings::read("agent.toml", b"[metrics]\nlisten = \"127.0.0.1:7702\"\n");
-    assert!(settings.is_none());
-    assert_eq!(rules(&problems), ["S-FILE-10"]);
+fn metrics_need_an_address_and_a_port() {
+    let listen = |text: &str| {
+        let (settings, problems) = settings::read("agent.toml", text.as_bytes());
+        (
+            settings.and_then(|settings| settings.metrics),
+            rules(&problems),
+        )
+    };
+    let good = listen("[metrics]\nlisten = \"127.0.0.1:7702\"\n");
+    assert_eq!(good, (Some("127.0.0.1:7702".to_owned()), vec![]));
+    assert_eq!(
+        listen("[metrics]\nlisten = \"7702\"\n"),
+        (None, vec!["S-FILE-05"])
+    );
 }
 
 #[test]

@@ -104,6 +104,8 @@ pub enum FromAgent {
     Standing(Vec<Standing>),
     /// What happened on the agent's side: to the journal.
     Journal(Event),
+    /// What each instance uses now, for the agent's metrics. Answer: [`ToAgent::Measured`].
+    Measure,
     /// Trouble and other lines of the box itself, for `status` while the agent is away.
     Answer {
         /// The query's number.
@@ -139,6 +141,13 @@ pub enum ToAgent {
     },
     /// This one is now so; `gone` workflows come with an empty list of rows.
     Changed(Actual),
+    /// As it was asked for: every row with what its tree uses, and what it read and wrote.
+    Measured {
+        /// As `list` has them.
+        rows: Vec<Row>,
+        /// Where it is known.
+        traffic: Vec<Traffic>,
+    },
     /// A journal record was written; the agent hands it on to the map.
     Journaled(Event),
     /// A command that only the agent can answer: `why`, `status`, `sync`, `plan`.
@@ -150,6 +159,16 @@ pub enum ToAgent {
     },
     /// Go away: the supervisor ends, or is replaced.
     Stop,
+}
+
+/// What an instance's tree read from and wrote to disks, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Traffic {
+    pub workflow: Name,
+    pub instance: u16,
+    pub read: u64,
+    pub written: u64,
 }
 
 /// A workflow as it is on this box.

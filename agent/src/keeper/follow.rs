@@ -7,6 +7,7 @@ use crate::{
     picture::Picture,
     plan::{self, Action},
 };
+use std::time::Instant;
 use swarm_manifests::{
     name::Name,
     rules,
@@ -26,7 +27,12 @@ impl Keeper {
         };
         let have = self.have();
         let allowed = picture.allowed_after(self.followed);
+        let begun = Instant::now();
         let plan = plan::plan(&picture.resolved, &have, allowed);
+        let took = begun.elapsed();
+        self.out
+            .timings
+            .send_modify(|timings| timings.plan.add(took));
         self.held = plan.held;
         let mut remembered = false;
         for action in plan.actions {

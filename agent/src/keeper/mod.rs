@@ -15,6 +15,7 @@ mod why;
 pub use board::Board;
 
 use crate::{
+    metrics::{Measured, Timings},
     picture::{Contact, Picture},
     plan::{Have, HeldRemoval},
     settings::Config,
@@ -60,6 +61,8 @@ pub struct Inlets {
     pub events: mpsc::Receiver<Event>,
     /// The reporter wants to know how it stands.
     pub asks: mpsc::Receiver<oneshot::Sender<Board>>,
+    /// Somebody wants to know what everything uses.
+    pub measures: mpsc::Receiver<oneshot::Sender<Measured>>,
 }
 
 /// What the keeper says, but for the supervisor.
@@ -71,6 +74,7 @@ pub struct Outlets {
     pub journaled: mpsc::Sender<Event>,
     /// Something changed that the map should know.
     pub changed: watch::Sender<u64>,
+    pub timings: watch::Sender<Timings>,
 }
 
 /// The keeper.
@@ -92,6 +96,8 @@ pub struct Keeper {
     is_stale: bool,
     syncs: Vec<sync::Pending>,
     trials: Vec<foretell::Waiting>,
+    /// Who waits for the supervisor's answer.
+    measuring: Vec<oneshot::Sender<Measured>>,
     map: watch::Receiver<crate::report::MapState>,
     say: mpsc::Sender<FromAgent>,
     out: Outlets,
@@ -125,6 +131,7 @@ impl Keeper {
             is_stale: false,
             syncs: Vec::new(),
             trials: Vec::new(),
+            measuring: Vec::new(),
             map,
             say,
             out,
@@ -161,6 +168,12 @@ impl Keeper {
                 Ok(()) = inlets.picture.changed() => self.is_stale = true,
                 Ok(()) = inlets.contact.changed(), if !self.syncs.is_empty() => {}
                 Some(event) = inlets.events.recv() => self.tell(FromAgent::Journal(event)).await?,
+                Some(ask) = inlets.measures.recv() => {
+                    self.measuring.push(ask);
+                    if self.measuring.len() == 1 {
+                        self.tell(FromAgent::Measure).await?;
+                    }
+                }
                 Some(ask) = inlets.asks.recv() => drop(ask.send(self.board(&inlets))),
                 (id, trial) = foretell::next(&mut self.trials), if !self.trials.is_empty() => {
                     let (body, exit) = self.foretell(trial);
@@ -191,6 +204,16 @@ impl Keeper {
                 self.mark_changed();
             }
             ToAgent::Changed(actual) => self.take(actual),
+            ToAgent::Measured { rows, traffic } => {
+                let queues = self.queues(inlets);
+                for ask in self.measuring.drain(..) {
+                    let _ = ask.send(Measured {
+                        rows: rows.clone(),
+                        traffic: traffic.clone(),
+                        queues: queues.clone(),
+                    });
+                }
+            }
             // A full queue drops it: the outbox counts what the sequence numbers leave out.
             ToAgent::Journaled(event) => drop(self.out.journaled.try_send(event)),
             ToAgent::Query { id, query } => self.answer(id, query, inlets).await?,
@@ -221,6 +244,19 @@ impl Keeper {
             self.is_stale = true;
         }
         self.mark_changed();
+    }
+
+    /// What waits in the agent's queues.
+    fn queues(&self, inlets: &Inlets) -> Vec<(&'static str, usize)> {
+        fn waits<T>(queue: &mpsc::Sender<T>) -> usize {
+            queue.max_capacity() - queue.capacity()
+        }
+        vec![
+            ("orders", waits(&self.out.orders)),
+            ("journaled", waits(&self.out.journaled)),
+            ("supervisor", waits(&self.say)),
+            ("events", inlets.events.len()),
+        ]
     }
 
     fn mark_changed(&mut self) {

@@ -6,32 +6,20 @@ use super::{
     Wake,
     pushed::{self, Pushed},
 };
+use crate::endpoint::{self, TIME, say};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header,
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, sync::Arc, time::SystemTime};
 use swarm_wire::hook::{self, HookError, Provider};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// The largest delivery, in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// How long head and body may each take to arrive.
-const TIME: Duration = Duration::from_secs(10);
-/// How many connections there may be at a time.
-const MAX_CONNECTIONS: usize = 64;
 
 /// The secrets, in the order of the file; none: no endpoint exists.
 pub type Secrets = Arc<[String]>;
@@ -61,51 +49,11 @@ pub async fn serve(
     wake: Wake,
     stop: CancellationToken,
 ) {
-    let tracker = TaskTracker::new();
-    let mut open: VecDeque<CancellationToken> = VecDeque::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, mostly: it passes.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        // Where there is no room, the oldest goes: who is slow keeps nobody out.
-        open.retain(|one| !one.is_cancelled());
-        if open.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.cancel();
-        }
-        let own = stop.child_token();
-        open.push_back(own.clone());
-        let served = connection(stream, secrets.clone(), wake.clone());
-        tracker.spawn(async move {
-            let _ended = own.clone().drop_guard();
-            tokio::select! { () = served => (), () = own.cancelled() => () }
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
-}
-
-async fn connection(stream: TcpStream, secrets: tokio::sync::watch::Receiver<Secrets>, wake: Wake) {
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let answered = move |request| {
         let (secrets, wake) = (secrets.borrow().clone(), wake.clone());
-        async move { Ok::<_, Infallible>(answer(request, &secrets, &wake).await) }
-    });
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(TIME)
-        .max_buf_size(16 << 10);
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a webhook connection broke off");
-    }
+        async move { answer(request, &secrets, &wake).await }
+    };
+    endpoint::serve(listener, answered, stop).await;
 }
 
 async fn answer(
@@ -186,12 +134,6 @@ async fn take(
             "the signature does not fit [S-HOOK-01]\n",
         )),
     }
-}
-
-fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    response
 }
 
 #[cfg(test)]

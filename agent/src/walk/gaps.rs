@@ -5,7 +5,8 @@
 //! send it, or has ever more missing, ends it.
 
 use super::{Walk, trusting::Judged, unreadable};
-use std::rc::Rc;
+use crate::metrics::{Timing, Timings};
+use std::{rc::Rc, time::Instant};
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote};
 use swarm_repository::{objects::ObjectError, reads, snapshot::Snapshot, trusted::Trusted};
 
@@ -49,11 +50,16 @@ impl Walk {
     pub(super) async fn judged(&mut self, head: Oid) -> Result<Option<Judged>, Refusal> {
         // A head that is there before it was asked for may have come without what is behind it.
         let mut was_there = self.objects.has(head);
+        let begun = Instant::now();
         self.fetch_history(head).await?;
+        self.took(begun, |timings| &mut timings.fetch);
         self.find_floor().await;
         let mut asked = None;
         for _ in 0..MOST {
-            match self.judge(head) {
+            let begun = Instant::now();
+            let judged = self.judge(head);
+            self.took(begun, |timings| &mut timings.verify);
+            match judged {
                 Ok(judged) => return Ok(judged),
                 Err(Halt::Refused(refusal)) => return Err(refusal),
                 Err(Halt::Missing(_)) if was_there => {
@@ -64,6 +70,12 @@ impl Walk {
             }
         }
         Err(too_many())
+    }
+
+    fn took(&self, begun: Instant, step: fn(&mut Timings) -> &mut Timing) {
+        let took = begun.elapsed();
+        let timings = &self.out.timings;
+        timings.send_modify(|timings| step(timings).add(took));
     }
 
     /// The snapshot at a verified head.

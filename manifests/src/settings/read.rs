@@ -55,7 +55,11 @@ pub static SHAPE: Shape = Shape {
             Kind::Table(&WEBHOOK),
             "where forges say that something was pushed",
         ),
-        Key::new("metrics", Kind::NotBuilt, "where metrics are served"),
+        Key::new(
+            "metrics",
+            Kind::Table(&METRICS),
+            "where figures are served, as OpenMetrics",
+        ),
         Key::new("ceiling", Kind::Table(&CEILING), "tightens the policy's"),
         Key::new(
             "engines",
@@ -64,6 +68,15 @@ pub static SHAPE: Shape = Shape {
         ),
         Key::new("users", Kind::Table(&USERS), "as whom things run"),
     ],
+};
+
+static METRICS: Shape = Shape {
+    title: "[metrics]",
+    keys: &[Key::required(
+        "listen",
+        Kind::Text(&LISTEN),
+        "an address and a port; GET /metrics",
+    )],
 };
 
 static REPOSITORY: Shape = Shape {
@@ -214,6 +227,9 @@ fn build(root: &Table<'_>) -> Settings {
         repository: repository.and_then(|table| self::repository(&table)),
         trust: root.table("trust").and_then(|table| trust(&table)),
         map: root.table("map").and_then(|table| map(&table)),
+        metrics: root
+            .table("metrics")
+            .and_then(|table| table.text("listen", |text| Some(text.to_owned()))),
         webhook: root.table("webhook").and_then(|table| {
             Some(Webhook {
                 listen: table.string("listen")?,

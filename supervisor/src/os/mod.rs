@@ -33,6 +33,7 @@ pub mod seal;
 mod seccomp;
 pub mod spawn;
 pub mod spool;
+mod traffic;
 pub mod tree;
 pub mod users;
 mod view;

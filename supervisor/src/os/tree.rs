@@ -1,7 +1,7 @@
 //! The whole process tree of an instance, however it forks, setsids and daemonizes: a cgroup of its own wherever a cgroup2 mount is
 //! writable; otherwise our being its subreaper, its user id, and the mark in its environment.
 
-use super::{cgroup, identity, marks};
+use super::{cgroup, identity, marks, traffic};
 use std::{
     cell::Cell,
     io,
@@ -239,6 +239,15 @@ impl Tree {
             || self.pids().into_iter().filter_map(cgroup::cpu_of).sum(),
             |used| used.saturating_sub(self.used_before),
         )
+    }
+
+    /// Bytes that it read from and wrote to disks: what its cgroup counts, or those of its processes that live. None: not known.
+    pub fn traffic(&self) -> Option<(u64, u64)> {
+        let counted = self.cgroup().and_then(traffic::of_cgroup);
+        counted.or_else(|| {
+            let each = self.pids().into_iter().filter_map(traffic::of_process);
+            each.reduce(|(read, written), (more, others)| (read + more, written + others))
+        })
     }
 
     /// What the tree uses now.

@@ -9,7 +9,7 @@ use crate::{
     control::{Feed, Goal},
     machine::{self, Event, Order, Phase},
     os::{clock, users},
-    protocol::{Query, Request, Response},
+    protocol::{Query, Request, Response, Traffic},
     time::BootTime,
 };
 use std::os::fd::AsFd as _;
@@ -112,7 +112,7 @@ impl Supervisor {
     }
 
     /// Every row of this box, with what each tree uses.
-    fn rows(&mut self, full: bool) -> Vec<Row> {
+    pub(super) fn rows(&mut self, full: bool) -> Vec<Row> {
         if full {
             for name in self.workflows.keys().cloned().collect::<Vec<_>>() {
                 self.read_protections(&name);
@@ -124,6 +124,24 @@ impl Supervisor {
             .values()
             .flat_map(|workflow| self.rows_of(workflow, full, now));
         rows.collect()
+    }
+
+    /// What each tree read and wrote, where the kernel tells.
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        let rooms = self.workflows.iter().flat_map(|(name, workflow)| {
+            let rooms = workflow.rooms.iter();
+            rooms.map(move |(instance, room)| (name, *instance, room))
+        });
+        let known = rooms.filter_map(|(name, instance, room)| {
+            let (read, written) = room.tree.as_ref()?.traffic()?;
+            Some(Traffic {
+                workflow: name.clone(),
+                instance,
+                read,
+                written,
+            })
+        });
+        known.collect()
     }
 
     fn rows_of(&self, workflow: &Workflow, full: bool, now: BootTime) -> Vec<Row> {

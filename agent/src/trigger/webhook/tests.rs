@@ -2,6 +2,7 @@ use super::*;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const BODY: &str = r#"{"ref":"refs/heads/main"}"#;
 

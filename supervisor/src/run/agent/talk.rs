@@ -90,6 +90,10 @@ impl Supervisor {
                 };
                 self.record(record, sync);
             }
+            FromAgent::Measure => {
+                let (rows, traffic) = (self.rows(true), self.traffic());
+                self.agent.say(&ToAgent::Measured { rows, traffic });
+            }
             FromAgent::Answer {
                 id,
                 body,
