@@ -273,6 +273,13 @@ pub fn child_in_role(parent: u32, role: &str) -> Option<u32> {
     })
 }
 
+/// The child of a process with this name.
+pub fn child_named(parent: u32, name: &str) -> Option<u32> {
+    children(parent).into_iter().find(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    })
+}
+
 /// The indexer that is at work for a box: a child of its supervisor, or of its agent where users cannot be switched.
 pub fn indexer_of(supervisor: u32) -> Option<u32> {
     child_in_role(supervisor, "indexer")

@@ -6,7 +6,7 @@
 //! descriptors and nothing else, and outlives us; it ends when it is told to, by SIGTERM, or when nobody could find it any more.
 //! What is sent is held from that moment on, for descriptors on their way are held by the kernel. Touches one socket and one process.
 
-use super::{identity::Pidfd, spawn};
+use super::{identity::Pidfd, pages, spawn};
 use nix::{
     cmsg_space,
     errno::Errno,
@@ -78,6 +78,8 @@ const MAX_FDS: usize = 3;
 const PATIENCE: i64 = 2;
 /// Between two looks of a keeper without a supervisor whether the next one could find it, in milliseconds.
 const LOOK: u16 = 60_000;
+/// Nobody has said anything for so long: what memory listening needed goes back, in milliseconds.
+const SETTLES: u16 = 5000;
 
 impl Keeper {
     /// The keeper that a former life of ours started, and what it holds. None: there is none.
@@ -288,22 +290,28 @@ fn serve(listener: &OwnedFd, path: &Path) -> io::Result<()> {
     let mut held: BTreeMap<(Name, u16), (Kept, Vec<OwnedFd>)> = BTreeMap::new();
     let mut line: Option<OwnedFd> = None;
     let place = place_of(path);
+    let mut is_settled = false;
     loop {
         let mut waited = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         waited.extend(
             line.iter()
                 .map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN)),
         );
-        let patience = if line.is_some() {
-            PollTimeout::NONE
-        } else {
-            LOOK.into()
+        let patience = match (&line, is_settled) {
+            (None, _) => LOOK.into(),
+            (Some(_), false) => SETTLES.into(),
+            (Some(_), true) => PollTimeout::NONE,
         };
         let many = poll(&mut waited, patience)?;
         let is_ready = |at: usize| waited.get(at).is_some_and(|one| one.any() == Some(true));
         let (knocks, speaks) = (is_ready(0), is_ready(1));
-        if many == 0 && place_of(path) != place {
-            return Ok(());
+        is_settled = many == 0;
+        if is_settled {
+            if place_of(path) != place {
+                return Ok(());
+            }
+            pages::give_back_heap();
+            let _ = pages::give_back_text();
         }
         if knocks {
             line = meet(listener, &held).ok();

@@ -22,9 +22,10 @@ pub fn give_back_text() -> io::Result<()> {
     Ok(())
 }
 
-/// From this many bytes on, what is freed goes back to the kernel at once.
+/// From this many bytes on, what is freed goes back to the kernel at once: more than a portion of output needs while it is logged, for
+/// pages that go back are zeroed when they come again.
 #[cfg(target_env = "gnu")]
-const LARGE: libc::c_int = 128 << 10;
+const LARGE: libc::c_int = 1 << 20;
 
 /// Keeps the heap as small as what is in it: glibc otherwise raises its threshold with the first large buffer that is freed, and keeps
 /// what came to lie below it. Each process that we fork copies the tables of the heap, too.

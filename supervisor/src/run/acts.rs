@@ -261,7 +261,7 @@ impl Supervisor {
         for (instance, room) in rooms {
             self.clearing.remove(&(name.clone(), instance));
             self.forget_kept(name, instance);
-            self.close_room(room);
+            self.close_room(*room);
         }
         if let Err(error) = self.snapshots.forget(name) {
             tracing::error!(workflow = %name, %error, "the removed workflow could not be forgotten");

@@ -1,10 +1,6 @@
 //! Requests of the control socket are answered: orders go to the machines, questions to what is known here or to the agent.
 
-use super::{
-    Supervisor,
-    room::{Room, Workflow},
-    watch::Source,
-};
+use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
     control::{Feed, Goal},
     machine::{self, Event, Order, Phase},
@@ -158,7 +154,7 @@ impl Supervisor {
         let mut rows = machine::rows(&workflow.state, &self.settings.box_name, now, usage);
         for row in rows.iter_mut().filter(|row| full && row.pid.is_some()) {
             let room = workflow.rooms.get(&row.instance);
-            row.protections = room.map(Room::protections).unwrap_or_default();
+            row.protections = room.map(|room| room.protections()).unwrap_or_default();
         }
         rows
     }

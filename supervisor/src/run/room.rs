@@ -18,7 +18,8 @@ pub(super) struct Workflow {
     pub state: State,
     /// The trail of what was saved last.
     pub saved: Option<Trail>,
-    pub rooms: BTreeMap<u16, Room>,
+    /// Boxed: a node of the map has place for eleven, and most workflows have one.
+    pub rooms: BTreeMap<u16, Box<Room>>,
     /// When the machine wants a tick.
     pub deadline: Option<BootTime>,
 }

@@ -27,6 +27,11 @@ impl Samples {
         self.at(0.99)
     }
 
+    /// The largest.
+    pub fn most(&self) -> f64 {
+        self.at(1.0)
+    }
+
     /// The nearest-rank quantile; not a number where there is nothing.
     fn at(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
@@ -59,11 +64,13 @@ pub struct Peer {
     pub samples: Samples,
 }
 
-/// What the median should be.
+/// What the median should be, or all of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
     /// No more than this.
     AtMost(f64),
+    /// Not one of them more than this.
+    NeverMore(f64),
     /// No more than so many times the peer's median.
     AtMostOfPeer(f64),
     /// No less than so many times the peer's median.
@@ -92,6 +99,7 @@ impl Row {
         match self.goal {
             Goal::None => None,
             Goal::AtMost(limit) => Some(ours <= limit),
+            Goal::NeverMore(limit) => Some(self.samples.most() <= limit),
             Goal::AtMostOfPeer(factor) => peers.map(|peers| ours <= factor * peers),
             Goal::AtLeastOfPeer(factor) => peers.map(|peers| ours >= factor * peers),
         }
@@ -111,6 +119,7 @@ impl Row {
         match self.goal {
             Goal::None => String::new(),
             Goal::AtMost(limit) => format!("<= {limit} {}", self.unit),
+            Goal::NeverMore(limit) => format!("each <= {limit} {}", self.unit),
             Goal::AtMostOfPeer(factor) => format!("<= {factor}x"),
             Goal::AtLeastOfPeer(factor) => format!(">= {factor}x"),
         }
@@ -225,6 +234,10 @@ mod tests {
             Some(false)
         );
         assert_eq!(row(Goal::AtMost(4.0), 5.0, 10.0).verdict(), "over");
+        let mut seldom = row(Goal::NeverMore(0.0), 0.0, 10.0);
+        assert_eq!(seldom.verdict(), "ok");
+        seldom.samples = vec![0.0, 0.0, 1.0, 0.0].into();
+        assert_eq!(seldom.verdict(), "over", "one is one too many");
         assert_eq!(row(Goal::None, 5.0, 10.0).verdict(), "");
     }
 

@@ -1,9 +1,6 @@
 //! What agent and supervisor say to each other: orders and answers come in, what changed and what is asked goes out. Touches their socket.
 
-use super::{
-    super::{Supervisor, room::Room},
-    OUT,
-};
+use super::{super::Supervisor, OUT};
 use crate::{
     ceiling,
     machine::{self, Event, Sync},
@@ -235,7 +232,7 @@ impl Supervisor {
             .rooms
             .values()
             .find(|room| room.process.is_some())
-            .map(Room::protections);
+            .map(|room| room.protections());
         Some(machine::actual(
             &workflow.state,
             &self.settings.box_name,

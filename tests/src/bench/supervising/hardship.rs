@@ -111,6 +111,31 @@ pub fn crashes(children: usize, rounds: usize) -> Result<Samples> {
     Ok(changed)
 }
 
+/// Upgrades in place, so often: milliseconds without a supervisor, and from the request to another agent. Not a child may notice.
+pub fn upgrades(children: usize, rounds: usize) -> Result<(Samples, Samples)> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let child = compile(&world, "child", include_str!("child.c"))?;
+    let mut ours = Ours::new(&world, &deploy, &child, children)?;
+    ours.begin()?;
+    until_all_started(&ours, children)?;
+    let pids = |ours: &Ours<'_>| -> Vec<_> {
+        let numbers = 0..children;
+        numbers.map(|number| stamps(&ours.stamps(number))).collect()
+    };
+    let before = pids(&ours);
+    let (mut without, mut agents) = (Samples::default(), Samples::default());
+    for _ in 0..rounds {
+        ours.here().agent(&["status"])?;
+        let (gap, agent) = ours.upgrade()?;
+        without.push(gap);
+        agents.push(agent);
+    }
+    ensure!(pids(&ours) == before, "a child was started again");
+    ours.end()?;
+    Ok((without, agents))
+}
+
 /// Forks, setsids, ignores what asks it to end.
 const RUNAWAY: &str = "for one in 1 2 3; do ( setsid sh -c 'trap \"\" TERM HUP INT; exec sleep 4711' & ) ; done\n\
     until [ \"$(ls $SWARM_STATE/there 2>/dev/null | wc -l)\" -gt 0 ]; do sleep 0.05; mkdir -p $SWARM_STATE/there; touch $SWARM_STATE/there/1; done\n\

@@ -71,7 +71,7 @@ pub fn protections(contender: &dyn Contender) -> Result<String> {
 pub struct Crowd {
     /// Seconds from the start of the supervising process until the last child executes.
     pub start: Samples,
-    /// Megabytes (PSS): of the first supervising process, and of all of them.
+    /// Megabytes (PSS): of the supervising processes without the last one, which is our agent, and of all of them.
     pub first: Samples,
     pub all: Samples,
     /// Milliseconds of `list`.
@@ -120,9 +120,8 @@ pub fn crowd(contender: &mut dyn Contender, course: Course) -> Result<Crowd> {
         .iter()
         .map(|pid| Ok(memory(*pid)?.proportional))
         .collect::<Result<Vec<f64>>>()?;
-    found
-        .first
-        .push(shares.first().copied().unwrap_or_default());
+    let without_last = shares.len().saturating_sub(1);
+    found.first.push(shares[..without_last].iter().sum());
     found.all.push(shares.iter().sum());
     found.list = lists(contender, course.lists)?;
     contender.end()?;

@@ -157,7 +157,7 @@ fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> 
         });
     };
     row(
-        "PSS of the supervisor, MANY children, output captured",
+        "PSS of the supervisor with its keeper, MANY children, output captured",
         "MB",
         crowd.first,
         Goal::AtMost(8.0),
@@ -298,8 +298,21 @@ fn hardships(extent: &Extent, found: &mut Findings) -> Result<()> {
     }
     say("runaways, and kill -9 of those who supervise");
     let (crashed, killed) = hardship::runaways(3)?;
+    let (without, agents) = hardship::upgrades(50, 5)?;
     let rows = [
         ("log of the flood", "MB", vec![flood.log].into(), 17.0),
+        (
+            "upgrade in place with 50, without a supervisor",
+            "ms",
+            without,
+            100.0,
+        ),
+        (
+            "upgrade in place with 50, asked until another agent",
+            "ms",
+            agents,
+            100.0,
+        ),
         (
             "descendants alive after a crash, when the successor runs",
             "",
@@ -320,7 +333,7 @@ fn hardships(extent: &Extent, found: &mut Findings) -> Result<()> {
             unit,
             samples,
             peer: None,
-            goal: Goal::AtMost(limit),
+            goal: Goal::NeverMore(limit),
         });
     }
     Ok(())

@@ -2,13 +2,17 @@
 
 use super::contender::{Contender, stamps, until_started};
 use crate::{
-    Deploy, SwarmBox, World, bench::watched::Roles, process::Running, world::swarm_program,
+    Deploy, SwarmBox, World,
+    bench::watched::Roles,
+    process::{Running, child_in_role, child_named, until},
+    world::swarm_program,
 };
 use anyhow::{Context, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Instant,
 };
 
 /// The box.
@@ -109,6 +113,23 @@ impl<'a> Ours<'a> {
         Ok(())
     }
 
+    /// Has supervisor and agent replaced by the same program. Milliseconds without a supervisor, as the new one says, and until there
+    /// is another agent.
+    pub fn upgrade(&self) -> Result<(f64, f64)> {
+        let before = self.roles()?;
+        let begun = Instant::now();
+        let said = self.here.try_agent(&["upgrade"])?;
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        until("another agent", || {
+            child_in_role(before.supervisor, "agent").filter(|pid| *pid != before.agent)
+        })?;
+        let until_agent = begun.elapsed().as_secs_f64() * 1000.0;
+        // "upgraded in place from 0.1.0 to 0.1.0 in 7 ms"
+        let words = said.rsplit_once(" in ").map(|(_, last)| last);
+        let without = words.and_then(|last| last.split(' ').next()?.parse().ok());
+        Ok((without.context(said)?, until_agent))
+    }
+
     /// `kill -9` of the supervisor and of the agent.
     pub fn crash(&mut self) -> Result<()> {
         let roles = self.roles()?;
@@ -139,7 +160,8 @@ impl Contender for Ours<'_> {
 
     fn supervising(&self) -> Result<Vec<u32>> {
         let roles = self.roles()?;
-        Ok(vec![roles.supervisor, roles.agent])
+        let keeper = child_named(roles.supervisor, "swarm-keeper").context("a keeper")?;
+        Ok(vec![roles.supervisor, keeper, roles.agent])
     }
 
     fn list(&self) -> Option<Command> {
