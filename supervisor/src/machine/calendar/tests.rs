@@ -205,3 +205,32 @@ fn a_start_that_is_blocked_is_still_due_and_one_cut_off_is_not_tried_twice() {
         Phase::Ended(Ended::Interrupted)
     );
 }
+
+#[test]
+fn three_hours_are_the_bound_of_a_clock_that_is_set_back() {
+    for (minutes, repeats) in [(179, false), (181, true)] {
+        let mut life = deployed();
+        life.ahead = 10 * HOUR;
+        look(&mut life);
+        let before = life.state.calendar.clone().expect("a calendar").since;
+        life.ahead -= minutes * HOUR / 60;
+        life.tell(Event::ClockSet);
+        let since = life.state.calendar.clone().expect("a calendar").since;
+        let wanted = if repeats { life.wall() } else { before };
+        assert_eq!(since, wanted, "{minutes} minutes");
+    }
+}
+
+#[test]
+fn what_is_killed_or_leaves_has_no_next_run() {
+    let mut life = deployed();
+    assert!(due_at(&life.state).is_some());
+    life.tell(Event::Kill(order(), false));
+    assert_eq!(due_at(&life.state), None);
+    life.time += u64::try_from(2 * HOUR).expect("forwards");
+    life.tell(Event::Due);
+    assert!(!life.state.instances[0].due, "nothing is left for later");
+    life.state.killed = false;
+    life.state.leaving = true;
+    assert_eq!(due_at(&life.state), None);
+}
