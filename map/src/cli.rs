@@ -1,7 +1,8 @@
 //! What may be typed: the command line of `swarm-map` (SPEC §8). Pure.
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+use swarm_manifests::{name::Name, units::parse_duration};
 
 /// The map: where boxes report, and people look.
 #[derive(Debug, Parser)]
@@ -29,13 +30,13 @@ pub enum Command {
         store: StoreArg,
         /// For which box
         #[arg(long = "box", value_name = "NAME")]
-        name: String,
+        name: Name,
         /// It may replace the key of a box that is enrolled already
         #[arg(long)]
         replace: bool,
-        /// For how long it is good
-        #[arg(long, value_name = "DURATION", default_value = "1h")]
-        valid: String,
+        /// For how long it is good, at most 30d
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = validity)]
+        valid: Duration,
     },
     /// Print the map's own public key: boxes pin it as `[map]` key
     Key {
@@ -77,6 +78,14 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         host: Option<String>,
     },
+}
+
+fn validity(text: &str) -> Result<Duration, String> {
+    let valid = parse_duration(text).map_err(|error| error.to_string())?;
+    if valid.is_zero() || valid > Duration::from_secs(30 * 86400) {
+        return Err("it is at most 30d, and not 0s".into());
+    }
+    Ok(valid)
 }
 
 /// `--store`

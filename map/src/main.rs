@@ -35,7 +35,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             name,
             replace,
             valid,
-        } => commands::token::run(&store.store, &name, replace, &valid),
+        } => commands::token::run(&store.store, &name, replace, valid),
         Command::Key { store } => commands::key::run(&store.store),
         Command::Audit {
             command: AuditCommand::Verify { store },

@@ -138,8 +138,8 @@ fn parse(text: &str) -> Result<File> {
 pub fn read(args: ServeArgs) -> Result<Settings> {
     let file = match &args.config {
         Some(path) => {
-            let text = bounded(path)?;
-            parse(&text).with_context(|| format!("in {}", path.display()))?
+            let text = bounded(path).or_else(|error| usage(format!("{error:#}")))?;
+            parse(&text).or_else(|error| usage(format!("in {}: {error:#}", path.display())))?
         }
         None => File::default(),
     };

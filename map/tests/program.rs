@@ -76,18 +76,23 @@ fn wrong_arguments_are_refused_by_name() {
         (&["serve"], 2, "--store"),
         (
             &["token", "--store", &store, "--box", "Not A Name"],
-            1,
+            2,
             "--box",
         ),
         (
             &["token", "--store", &store, "--box", "one", "--valid", "0s"],
-            1,
+            2,
             "--valid",
         ),
         (
             &["audit", "verify", "--store", "sqlite:/nowhere/map.db"],
             1,
             "not there",
+        ),
+        (
+            &["serve", "--config", "/nowhere/map.toml"],
+            2,
+            "/nowhere/map.toml",
         ),
         (&["serve", "--nonsense"], 2, "--nonsense"),
         (&["nonsense"], 2, "nonsense"),
