@@ -321,6 +321,19 @@ fn running(actual: &Actual, steps: &mut Vec<Value>) {
             format!("{}{since}{pid}{reason}", row.state.as_str()),
         ));
     }
+    // What the agent itself holds back is told where it was judged.
+    let next = actual.rows.first().and_then(|row| row.next.as_ref());
+    if let Some(next) = next.filter(|_| actual.successor.is_some()) {
+        let version = next.version.as_deref().unwrap_or("a successor");
+        let rule = next.rule.as_ref();
+        let rule = rule.map_or(String::new(), |rule| format!(" [{rule}]"));
+        let is_well = matches!(next.state, State::Installing | State::Starting);
+        steps.push(step(
+            is_well,
+            "next",
+            format!("{version} {}: {}{rule}", next.state.as_str(), next.reason),
+        ));
+    }
     if !actual.protections.is_empty() {
         steps.push(step(true, "protections", actual.protections.join(", ")));
     }
@@ -330,5 +343,23 @@ fn running(actual: &Actual, steps: &mut Vec<Value>) {
             "held",
             "killed with --hold: no new revision starts it; swarm-agent start does",
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_gave_way_is_told_with_its_rule() {
+        let next = json!({"version": "1.1.0", "commit": null, "state": "failed", "reason": "held until there is a newer version", "rule": "S-RUN-10"});
+        let row = json!({"box": "till", "workflow": "web", "state": "ready", "instance": 0, "restarts": 0, "next": next});
+        let revision = format!("sha256:{}", "0".repeat(64));
+        let actual = json!({"workflow": "web", "successor": revision, "held": false, "protections": [], "rows": [row]});
+        let actual: Actual = serde_json::from_value(actual).expect("an actual");
+        let mut steps = Vec::new();
+        running(&actual, &mut steps);
+        let told = "1.1.0 failed: held until there is a newer version [S-RUN-10]";
+        assert_eq!(steps[1], step(false, "next", told));
     }
 }
