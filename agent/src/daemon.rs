@@ -135,17 +135,9 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
             stop.clone(),
         ),
     );
-    let figures = metrics::Inlets {
-        measure,
-        timings: timings_in,
-        contact: contact_in.clone(),
-    };
-    spawn(
-        &tasks,
-        &stop,
-        "metrics",
-        metrics::serve(config_in.clone(), figures, stop.clone()),
-    );
+    let figures = metrics::Inlets::new(measure, timings_in, contact_in.clone());
+    let figures = metrics::serve(config_in.clone(), figures, stop.clone());
+    spawn(&tasks, &stop, "metrics", figures);
     let _configuration = hooks::watch_configuration(&config, &reloads);
     // supervisor ─► report
     let inlets = report::Inlets {

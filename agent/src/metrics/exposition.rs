@@ -1,4 +1,4 @@
-//! Figures as OpenMetrics 1.0 has them: values come in, text goes out. Pure.
+//! Figures as the `OpenMetrics` standard (1.0) has them: values come in, text goes out. Pure.
 
 use super::{
     Measured,
@@ -30,6 +30,9 @@ type OfInstance = (
     &'static str,
     fn(&Row) -> Option<f64>,
 );
+
+/// What is told of an instance's traffic: metric, help, and its value.
+type OfTraffic = (&'static str, &'static str, fn(&Traffic) -> u64);
 
 /// Counts are far below what a float cannot hold.
 #[allow(clippy::cast_precision_loss)]
@@ -137,7 +140,7 @@ fn instances(out: &mut String, figures: &Figures) {
             }
         }
     }
-    let directions: [(_, _, fn(&Traffic) -> u64); 2] = [
+    let directions: [OfTraffic; 2] = [
         (
             "swarm_instance_read_bytes",
             "Read from disks by its tree.",

@@ -40,12 +40,25 @@ pub struct Measured {
 
 /// Where the figures come from.
 #[derive(Clone)]
-#[allow(missing_docs)]
 pub struct Inlets {
-    /// The keeper asks the supervisor.
-    pub measure: mpsc::Sender<oneshot::Sender<Measured>>,
-    pub timings: watch::Receiver<Timings>,
-    pub contact: watch::Receiver<Contact>,
+    measure: mpsc::Sender<oneshot::Sender<Measured>>,
+    timings: watch::Receiver<Timings>,
+    contact: watch::Receiver<Contact>,
+}
+
+impl Inlets {
+    /// `measure` reaches the keeper, who asks the supervisor.
+    pub fn new(
+        measure: mpsc::Sender<oneshot::Sender<Measured>>,
+        timings: watch::Receiver<Timings>,
+        contact: watch::Receiver<Contact>,
+    ) -> Self {
+        Self {
+            measure,
+            timings,
+            contact,
+        }
+    }
 }
 
 /// The endpoint, as long as the configuration names one; it moves when that does.
