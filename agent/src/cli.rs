@@ -40,6 +40,9 @@ pub struct Fleet {
     /// Only the boxes that this selector chooses; goes with --map
     #[arg(long = "where", value_name = "EXPR")]
     pub selector: Option<String>,
+    /// Sign what is asked of the map with this key (default: git's user.signingkey, then the usual ones)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 impl Fleet {

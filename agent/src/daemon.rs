@@ -14,6 +14,7 @@ use crate::{
     metrics::{self, Timings},
     picture::{Contact, Picture},
     report::{self, Heard, MapState, Reporter},
+    requests,
     settings::Config,
     trigger::{Wake, hooks},
     walk,
@@ -93,6 +94,7 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
     let (deaf, deaf_in) = watch::channel(None);
     let (timings, timings_in) = watch::channel(Timings::default());
     let (measure, measures) = mpsc::channel(1);
+    let (called, called_in) = watch::channel(0);
 
     let (link, hearing, saying) = link(tokio::net::UnixStream::from_std(socket)?);
     let keeper_out = keeper::Outlets {
@@ -101,6 +103,10 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         journaled,
         changed,
         timings: timings.clone(),
+    };
+    let requests = requests::Outlets {
+        supervisor: link.say.clone(),
+        events: events.clone(),
     };
     let keeper = Keeper::new(config_in.clone(), map_in.clone(), link.say, keeper_out);
 
@@ -147,16 +153,18 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         asks,
         picture: picture_in.clone(),
         contact: contact_in.clone(),
+        called: called_in,
     };
     let out = report::Outlets {
         state: map,
         sessions,
         heard,
         wake: wake.clone(),
+        requests,
     };
     spawn(&tasks, &stop, "report", Reporter::new(inlets, out)?.run());
     spawn(&tasks, &stop, "nudges", async move {
-        report::watch_map(config_in, map_in, sessions_in, wake).await;
+        report::watch_map(config_in, map_in, sessions_in, wake, called).await;
         Ok(())
     });
     // walk ─► plan ─► supervisor

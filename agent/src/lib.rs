@@ -23,6 +23,7 @@ pub mod fetch;
 pub mod allowance;
 pub mod bundles;
 pub mod resolve;
+pub mod secrets;
 pub mod store;
 
 pub mod local;
@@ -33,12 +34,14 @@ pub mod keeper;
 
 pub mod link;
 pub mod plan;
+pub mod seals;
 
 // What the map is told.
 pub mod endpoint;
 pub mod metrics;
 pub mod outbox;
 pub mod report;
+pub mod requests;
 
 // All of it together.
 pub mod daemon;

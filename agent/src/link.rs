@@ -4,25 +4,60 @@
 
 use anyhow::{Context, bail};
 use serde::Serialize;
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
 use swarm_supervisor::{
     frame::{Decoder, encode},
+    os::pass,
     protocol::{FromAgent, MAX_FRAME, ToAgent},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixStream, unix::OwnedReadHalf},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::mpsc,
 };
 
 /// So many messages may wait on either side of the socket.
 const WAITING: usize = 256;
+const CLOSED: &str = "the supervisor's socket closed";
 
 /// Both directions, as channels.
 pub struct Link {
     /// What the supervisor says; closed when its socket is.
     pub heard: mpsc::Receiver<ToAgent>,
     /// What the agent says.
-    pub say: mpsc::Sender<FromAgent>,
+    pub say: mpsc::Sender<Said>,
+}
+
+/// A message for the supervisor.
+pub struct Said {
+    message: FromAgent,
+    /// Goes with it.
+    memory: Option<Rc<OwnedFd>>,
+}
+
+impl Said {
+    /// A message that hands memory over.
+    pub fn with(message: FromAgent, memory: Rc<OwnedFd>) -> Self {
+        Self {
+            message,
+            memory: Some(memory),
+        }
+    }
+}
+
+impl From<FromAgent> for Said {
+    fn from(message: FromAgent) -> Self {
+        Self {
+            message,
+            memory: None,
+        }
+    }
 }
 
 /// Takes the socket over. The two futures move the bytes; they end when the socket closes.
@@ -33,27 +68,52 @@ pub fn link(
     impl Future<Output = anyhow::Result<()>>,
     impl Future<Output = anyhow::Result<()>>,
 ) {
-    let (read, mut write) = stream.into_split();
+    let (read, write) = stream.into_split();
     let (to_core, heard) = mpsc::channel(WAITING);
-    let (say, mut from_core) = mpsc::channel::<FromAgent>(WAITING);
-    let writer = async move {
-        while let Some(message) = from_core.recv().await {
-            let mut bytes = framed(&message)?;
-            // What waits goes out at once: a thousand workflows in a few writes.
-            while bytes.len() < 64 << 10 {
-                let Ok(message) = from_core.try_recv() else {
+    let (say, from_core) = mpsc::channel::<Said>(WAITING);
+    (
+        Link { heard, say },
+        hear(read, to_core),
+        say_on(write, from_core),
+    )
+}
+
+async fn say_on(
+    mut write: OwnedWriteHalf,
+    mut from_core: mpsc::Receiver<Said>,
+) -> anyhow::Result<()> {
+    let mut next = None;
+    loop {
+        let first = match next.take() {
+            Some(said) => said,
+            None => match from_core.recv().await {
+                Some(said) => said,
+                None => return Ok(()),
+            },
+        };
+        let mut bytes = framed(&first.message)?;
+        // What waits goes out at once: a thousand workflows in a few writes. What hands something over begins a new one.
+        while bytes.len() < 64 << 10 {
+            match from_core.try_recv() {
+                Ok(said) if said.memory.is_none() => bytes.extend(framed(&said.message)?),
+                Ok(said) => {
+                    next = Some(said);
                     break;
-                };
-                bytes.extend(framed(&message)?);
+                }
+                Err(_) => break,
             }
-            write
-                .write_all(&bytes)
-                .await
-                .context("the supervisor's socket closed")?;
         }
-        Ok(())
-    };
-    (Link { heard, say }, hear(read, to_core), writer)
+        let mut sent = 0;
+        if let Some(memory) = &first.memory {
+            let socket: &UnixStream = write.as_ref();
+            let send = || pass::send(&socket.as_fd(), &bytes, memory);
+            sent = socket
+                .async_io(Interest::WRITABLE, send)
+                .await
+                .context(CLOSED)?;
+        }
+        write.write_all(&bytes[sent..]).await.context(CLOSED)?;
+    }
 }
 
 fn framed<T: Serialize>(message: &T) -> anyhow::Result<Vec<u8>> {

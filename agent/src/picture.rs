@@ -3,6 +3,7 @@
 use crate::{
     facts::Here,
     resolve::{BundleKey, Offer, Resolved, Wanted},
+    secrets::Secrets,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +25,8 @@ pub struct Picture {
     pub snapshot: Option<Rc<Snapshot>>,
     pub introduction: Option<Oid>,
     pub offers: Rc<BTreeMap<BundleKey, Offer>>,
+    /// Decrypted: what the supervisor is handed before it starts what needs them.
+    pub secrets: Rc<Secrets>,
     pub resolved: Rc<Resolved>,
     /// `Allow-mass-removal: N` of recent trunk commits, by position.
     pub allowances: Rc<Vec<(u64, u32)>>,

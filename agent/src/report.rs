@@ -17,6 +17,7 @@ use crate::{
     keeper::Board,
     outbox::Outbox,
     picture::{Contact, Picture},
+    requests::{self, Requests},
     settings::Config,
     trigger::Wake,
 };
@@ -36,7 +37,7 @@ use tokio::{
 use witnessed::Witnessed;
 
 /// The largest answer of a map that is read, in bytes.
-const MAX_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 1 << 20;
 /// How long one request may take.
 const TIME: Duration = Duration::from_secs(20);
 /// Changes are collected for so long before they are reported.
@@ -85,6 +86,8 @@ pub struct Inlets {
     pub asks: mpsc::Sender<oneshot::Sender<Board>>,
     pub picture: watch::Receiver<Rc<Picture>>,
     pub contact: watch::Receiver<Contact>,
+    /// The map says that a request waits.
+    pub called: watch::Receiver<u64>,
 }
 
 /// Whom the reporter tells.
@@ -94,12 +97,14 @@ pub struct Outlets {
     pub sessions: watch::Sender<Option<String>>,
     pub heard: watch::Sender<Heard>,
     pub wake: Wake,
+    pub requests: requests::Outlets,
 }
 
 /// The reporter.
 pub struct Reporter {
     inlets: Inlets,
     outbox: Outbox,
+    requests: Requests,
     key: PrivateKey,
     out: watch::Sender<MapState>,
     sessions: watch::Sender<Option<String>>,
@@ -132,6 +137,7 @@ impl Reporter {
         Ok(Self {
             inlets,
             outbox,
+            requests: Requests::open(own.join("requests.json"), out.requests)?,
             key,
             out: out.state,
             sessions: out.sessions,
@@ -152,8 +158,9 @@ impl Reporter {
         let (mut next, mut free) = (Instant::now(), Instant::now());
         let mut news_since = None;
         loop {
-            let is_news =
-                self.known != Some(*self.inlets.changed.borrow()) || self.outbox.waiting() > 0;
+            let is_news = self.known != Some(*self.inlets.changed.borrow())
+                || self.outbox.waiting() > 0
+                || !self.requests.outcomes().is_empty();
             if !is_news {
                 news_since = None;
             } else if news_since.is_none() {
@@ -181,6 +188,13 @@ impl Reporter {
                     changed?;
                     continue;
                 }
+                called = self.inlets.called.changed() => {
+                    called?;
+                    // A report brings what waits.
+                    next = next.min(free);
+                    continue;
+                }
+                () = self.requests.done() => continue,
                 looked = self.inlets.contact.changed(), if self.witnessed.listens() => {
                     looked?;
                     self.weigh();
@@ -273,6 +287,7 @@ impl Reporter {
             rows,
             events: batch.events.clone(),
             dropped: self.outbox.dropped(),
+            outcomes: self.requests.outcomes().to_vec(),
         };
         let path = format!("/v1/boxes/{}/report", peer.name);
         let answer: ReportAnswer =
@@ -285,6 +300,7 @@ impl Reporter {
                 Err((status, text)) => bail!("the map answers {status}: {text}"),
             };
         self.outbox.delivered(&batch)?;
+        self.requests.delivered(report.outcomes.len());
         self.known = (!answer.resend).then_some(changes);
         self.failures = 0;
         self.out.send_modify(|state| {
@@ -298,6 +314,8 @@ impl Reporter {
             };
         });
         let picture = self.inlets.picture.borrow().clone();
+        let here = self.inlets.config.borrow().name.clone();
+        self.requests.take(&here, &picture, answer.requests);
         if self.witnessed.hear(answer.witness, &picture) {
             self.wake.promise("witness", None);
         }

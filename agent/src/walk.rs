@@ -24,6 +24,7 @@ use crate::{
     picture::{Contact, Picture, trouble},
     report::Heard,
     resolve::{self, BundleKey, Offer},
+    secrets::Opener,
     settings::Config,
     store::Store,
     trigger::Nudges,
@@ -70,6 +71,7 @@ pub struct Walk {
     /// What was found to mean this box.
     chosen: Option<Weighed>,
     store: Store,
+    opener: Opener,
     /// The head that was judged last: it is not judged again at each poll.
     judged: Option<Oid>,
     /// Trailers of commits up to this position were followed by an earlier agent.
@@ -106,6 +108,7 @@ impl Walk {
             trusted: None,
             chosen: None,
             store,
+            opener: Opener::new(own.join("box.key")),
             judged: None,
             followed,
             pending: None,
@@ -282,6 +285,7 @@ impl Walk {
         };
         let snapshot = self.whole_snapshot(&trusted).await?;
         let chosen = self.chosen(&snapshot);
+        let secrets = self.secrets(&snapshot, &chosen);
         let Some(fetch) = &mut self.fetch else {
             return Ok(());
         };
@@ -306,7 +310,7 @@ impl Walk {
                         here,
                         (&snapshot, &chosen),
                         trusted,
-                        offers.clone(),
+                        (offers.clone(), &secrets),
                         &allowances,
                     )
                 },
@@ -329,6 +333,7 @@ impl Walk {
         };
         let snapshot = self.snapshot(&trusted)?;
         let chosen = self.chosen(&snapshot);
+        let secrets = self.secrets(&snapshot, &chosen);
         let trusted = &trusted;
         let mut stock = Shelf {
             objects: &self.objects,
@@ -348,7 +353,7 @@ impl Walk {
                     &self.here,
                     (&snapshot, &chosen),
                     trusted,
-                    offers,
+                    (offers, &secrets),
                     &allowances(&self.objects, &snapshot, self.followed),
                 )
             },

@@ -9,7 +9,7 @@ mod read;
 mod shape;
 
 pub use read::read;
-pub(crate) use read::{environment, limits, size_of_arguments};
+pub(crate) use read::{limits, size_of_arguments, variables};
 pub(crate) use shape::LIMITS;
 pub use shape::SHAPE;
 

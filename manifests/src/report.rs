@@ -1,6 +1,11 @@
 //! What boxes and maps say to each other (SPEC §8). Pure: wire types only.
 
-use crate::{facts::Facts, status::Row, witness::Witness};
+use crate::{
+    facts::Facts,
+    request::{Outcome, Signed},
+    status::Row,
+    witness::Witness,
+};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/enrol`: a box's public key, and the token that lets it in.
@@ -76,6 +81,9 @@ pub struct Report {
     /// Events that the bounded outbox had to drop, ever.
     #[serde(default)]
     pub dropped: u64,
+    /// What became of requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The map's answer to a report.
@@ -89,6 +97,9 @@ pub struct ReportAnswer {
     /// Where the map saw the trunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
+    /// Requests of people that wait for this box.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Signed>,
 }
 
 /// The box itself.

@@ -215,13 +215,26 @@ fn a_manifest_may_not_set_what_loads_code() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_its_own_rule() {
-    for more in [
-        "[rollout]\nwaves = [\"5%\"]\n",
-        "[secrets]\nTOKEN = \"t\"\n",
+fn a_secret_is_named_by_a_variable_of_its_own_that_loads_no_code() {
+    for (table, rules) in [
+        ("[secrets]\nTOKEN = \"t\"\n", vec![]),
+        ("[secrets]\nTOKEN = \"Not A Name\"\n", vec!["S-FILE-06"]),
+        ("[secrets]\nTOKEN = 7\n", vec!["S-FILE-04"]),
+        ("[secrets]\nBASH_ENV = \"t\"\n", vec!["S-FILE-08"]),
+        ("[secrets]\nSWARM_STATE = \"t\"\n", vec!["S-FILE-08"]),
+        (
+            "[env]\nA = \"1\"\n[secrets]\nA = \"t\"\n",
+            vec!["S-FILE-05"],
+        ),
     ] {
-        assert_eq!(manifest_rules(more), ["S-FILE-10"], "{more}");
+        assert_eq!(manifest_rules(table), rules, "{table}");
     }
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_by_its_own_rule() {
+    let rollout = "[rollout]\nwaves = [\"5%\"]\n";
+    assert_eq!(manifest_rules(rollout), ["S-FILE-10"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     http::{auth::Speaker, body, problem::Problem},
+    store::requests,
 };
 use axum::{Extension, Json, body::Body, extract::State, http::StatusCode};
 use jiff::Timestamp;
@@ -30,12 +31,22 @@ pub async fn report(
         .await
         .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the map is ending"))?;
     let report: Report = body::json(body, body::LARGE, app.settings.patience).await?;
-    let report = bounded(&name, report)?;
+    let mut report = bounded(&name, report)?;
+    let outcomes = std::mem::take(&mut report.outcomes);
     let speaking = name.clone();
-    let taken = app
+    let (taken, is_news, requests) = app
         .store
-        .ask(move |ledger| ledger.take(&speaking, report, Timestamp::now()))
+        .ask(move |ledger| {
+            let now = Timestamp::now();
+            let taken = ledger.take(&speaking, report, now)?;
+            let is_news = requests::answered(&ledger.db, &speaking, &outcomes)?;
+            let waiting = requests::waiting(&ledger.db, &speaking, now)?;
+            Ok((taken, is_news, waiting))
+        })
         .await?;
+    if is_news {
+        app.nudges.answered();
+    }
     let resend = taken
         .ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, format!("{name} is not enrolled")))?;
     Ok(Json(ReportAnswer {
@@ -47,6 +58,7 @@ pub async fn report(
             .trunk
             .as_ref()
             .and_then(|trunk| trunk.witness.clone()),
+        requests,
     }))
 }
 
@@ -84,6 +96,15 @@ fn bounded(name: &Name, mut report: Report) -> Result<Report, Problem> {
         return Err(Problem::malformed(format!(
             "a report has at most {MOST} rows and {MOST} events"
         )));
+    }
+    if report.outcomes.len() > MOST {
+        return Err(Problem::malformed(format!(
+            "a report has at most {MOST} outcomes"
+        )));
+    }
+    for outcome in &mut report.outcomes {
+        clip_all([&mut outcome.id, &mut outcome.message]);
+        clip_all(outcome.rule.iter_mut().chain(&mut outcome.lines));
     }
     for event in &mut report.events {
         event

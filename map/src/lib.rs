@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod nudge;
 pub mod page;
 pub mod people;
+pub mod requests;
 pub mod serve;
 pub mod session;
 pub mod settings;

@@ -15,12 +15,14 @@ use swarm_manifests::name::Name;
 use tokio::sync::watch::Receiver;
 
 const LOOK: &str = "{\"look\":true}\n";
+const REQUEST: &str = "{\"request\":true}\n";
 
 struct Watch {
     name: Name,
     number: u64,
     level: Receiver<Level>,
     seen: u64,
+    called: u64,
     first: bool,
     keepalive: Duration,
     app: App,
@@ -32,12 +34,16 @@ pub async fn watch(
     Extension(Speaker(name)): Extension<Speaker>,
 ) -> impl IntoResponse {
     let (number, level) = app.nudges.begin(&name);
-    let seen = level.borrow().count;
+    let (seen, called) = {
+        let level = level.borrow();
+        (level.count, level.calls(&name))
+    };
     let watch = Watch {
         name,
         number,
         level,
         seen,
+        called,
         first: true,
         keepalive: app.settings.heartbeat,
         app,
@@ -60,8 +66,14 @@ impl Watch {
     /// The next line, or none where this watch is over: the map ends, or the box began another.
     async fn line(&mut self) -> Option<&'static str> {
         if std::mem::take(&mut self.first) {
-            let missed = self.level.borrow_and_update().is_fresh();
-            return Some(if missed { LOOK } else { "\n" });
+            let level = self.level.borrow_and_update();
+            let may_wait = level.calls(&self.name) > 0;
+            return Some(match (level.is_fresh(), may_wait) {
+                (true, true) => "{\"look\":true,\"request\":true}\n",
+                (true, false) => LOOK,
+                (false, true) => REQUEST,
+                (false, false) => "\n",
+            });
         }
         let keepalive = tokio::time::sleep(self.keepalive);
         tokio::pin!(keepalive);
@@ -74,6 +86,11 @@ impl Watch {
                 if level.count != self.seen {
                     self.seen = level.count;
                     return Some(LOOK);
+                }
+                let calls = level.calls(&self.name);
+                if calls != self.called {
+                    self.called = calls;
+                    return Some(REQUEST);
                 }
             }
             tokio::select! {

@@ -4,15 +4,19 @@
 //! There is no recipient but the roster's keys: none by passphrase, none of the person's own.
 
 use crate::failure::{Failure, Outcome};
+use age_core::format::{FileKey, Stanza};
 use anyhow::Context;
-use std::{io::Write, str::FromStr};
-use swarm_manifests::roster::Entry;
+use std::{collections::HashSet, io::Write, str::FromStr};
+use swarm_manifests::{
+    roster::Entry,
+    secret::{Purpose, TAG},
+};
 
 /// The largest secret, in bytes; its encrypted form stays below what boxes read.
 pub const MAX_PLAIN: u64 = 512 << 10;
 
-/// Encrypts to every key of these boxes.
-pub fn encrypt(secret: &[u8], boxes: &[&Entry]) -> Outcome<Vec<u8>> {
+/// Encrypts to every key of these boxes, and says in the header what for.
+pub fn encrypt(secret: &[u8], purpose: &Purpose, boxes: &[&Entry]) -> Outcome<Vec<u8>> {
     let mut recipients = Vec::new();
     for entry in boxes {
         for key in &entry.keys {
@@ -35,6 +39,8 @@ pub fn encrypt(secret: &[u8], boxes: &[&Entry]) -> Outcome<Vec<u8>> {
     let recipients = recipients
         .iter()
         .map(|recipient| recipient as &dyn age::Recipient);
+    let says = Says(purpose);
+    let recipients = recipients.chain(std::iter::once(&says as &dyn age::Recipient));
     let encryptor = age::Encryptor::with_recipients(recipients)
         .map_err(|error| Failure::new(format!("the secret cannot be encrypted: {error}")))?;
     let mut out = Vec::new();
@@ -46,6 +52,23 @@ pub fn encrypt(secret: &[u8], boxes: &[&Entry]) -> Outcome<Vec<u8>> {
         .context("the secret cannot be encrypted")?;
     writer.finish().context("the secret cannot be encrypted")?;
     Ok(out)
+}
+
+/// No recipient, but a stanza that says what the secret is for; with the rest of the header it cannot be changed any more.
+struct Says<'a>(&'a Purpose);
+
+impl age::Recipient for Says<'_> {
+    fn wrap_file_key(
+        &self,
+        _: &FileKey,
+    ) -> Result<(Vec<Stanza>, HashSet<String>), age::EncryptError> {
+        let stanza = Stanza {
+            tag: TAG.into(),
+            args: self.0.arguments(),
+            body: Vec::new(),
+        };
+        Ok((vec![stanza], HashSet::new()))
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +102,13 @@ mod tests {
     fn the_named_boxes_read_it_and_no_other() {
         let ((lab, lab_entry), (_, till_entry), (other, _)) =
             (entry("lab-1", 1), entry("till-1", 2), entry("x", 3));
-        let file = encrypt(b"hunter2", &[&lab_entry, &till_entry]).expect("it can be encrypted");
+        let purpose = Purpose {
+            repository: "r".into(),
+            workflow: "ramp".parse().expect("a name"),
+            name: "db".parse().expect("a name"),
+        };
+        let file = encrypt(b"hunter2", &purpose, &[&lab_entry, &till_entry]);
+        let file = file.expect("it can be encrypted");
         assert_eq!(decrypt(&file, &lab).as_deref(), Some(&b"hunter2"[..]));
         assert_eq!(decrypt(&file, &other), None);
         assert!(!file.windows(7).any(|part| part == b"hunter2"));

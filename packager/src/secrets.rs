@@ -23,13 +23,8 @@ pub struct Secret {
 impl Secret {
     /// Where it lies in the repository.
     pub fn file(&self) -> String {
-        file(&self.workflow, &self.name)
+        format!("secrets/{}/{}.age", self.workflow, self.name)
     }
-}
-
-/// `secrets/<workflow>/<name>.age`
-pub fn file(workflow: &Name, name: &Name) -> String {
-    format!("secrets/{workflow}/{name}.age")
 }
 
 /// The roster as it stands in the working tree, but for entries that do not parse: `check` says those.

@@ -171,3 +171,33 @@ fn a_literal_in_env_that_looks_like_a_secret_is_found() {
         .code(1)
         .says("S-FILE-13");
 }
+
+#[test]
+fn a_plan_replaces_what_gets_another_secret_and_refuses_what_names_one_that_is_not_there() {
+    let world = fleet();
+    let manifest = world.read("deploy/manifests/ramp.toml");
+    world.write(
+        "deploy/manifests/ramp.toml",
+        manifest + "\n[secrets]\nDB = \"db\"\n",
+    );
+    let plan = |world: &World, code: i32| {
+        let planned = world.pack("deploy", &["plan", "--json"]).code(code).json();
+        let row = planned.as_array().and_then(|rows| {
+            rows.iter()
+                .find(|row| row["box"] == "lab-1" && row["workflow"] == "ramp")
+                .cloned()
+        });
+        row.unwrap_or_else(|| panic!("no row: {planned}"))
+    };
+    let found = world.pack("deploy", &["check", "--json"]).code(1).json();
+    assert_eq!(found[0]["rule"], "S-RUN-12", "{found}");
+    let refused = plan(&world, 1);
+    assert_eq!(
+        (&refused["action"], &refused["rule"]),
+        (&"refuse".into(), &"S-RUN-12".into()),
+        "{refused}"
+    );
+    encrypt(&world, "hunter2", &[]).ok();
+    world.pack("deploy", &["check"]).ok();
+    assert_ne!(plan(&world, 0)["action"], "refuse");
+}

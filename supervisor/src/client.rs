@@ -62,12 +62,7 @@ pub struct Connection {
 pub fn connect(path: &Path) -> Result<Connection, ClientError> {
     let shown = path.display().to_string();
     match UnixStream::connect(path) {
-        Ok(stream) => Ok(Connection {
-            stream,
-            path: shown,
-            decoder: Decoder::new(),
-            buffer: vec![0; 64 << 10],
-        }),
+        Ok(stream) => Ok(Connection::over(stream, shown)),
         Err(error) => Err(match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::NotRunning(shown)
@@ -82,6 +77,16 @@ pub fn connect(path: &Path) -> Result<Connection, ClientError> {
 }
 
 impl Connection {
+    /// Over a socket that leads to the supervisor already; `path` names it for people.
+    pub fn over(stream: UnixStream, path: String) -> Self {
+        Self {
+            stream,
+            path,
+            decoder: Decoder::new(),
+            buffer: vec![0; 64 << 10],
+        }
+    }
+
     /// Sends the request.
     pub fn send(&mut self, request: &Request) -> Result<(), ClientError> {
         match self.stream.write_all(&encode(request)) {

@@ -57,12 +57,21 @@ pub(crate) struct Client {
     decoder: Decoder,
     pub(crate) out: Vec<u8>,
     pub(crate) uid: u32,
+    /// Who speaks through the agent.
+    pub(crate) person: Option<Person>,
     allowed: bool,
     pub(crate) feed: Feed,
     /// Nothing more comes: it is let go when everything is out.
     done: bool,
     /// Whether its socket is watched for room.
     pub(crate) writing: bool,
+}
+
+/// A person of the policy, whose signed request the agent verified.
+pub(crate) struct Person {
+    pub(crate) name: String,
+    /// The key's fingerprint.
+    pub(crate) key: String,
 }
 
 /// Where the rest of an answer comes from.
@@ -146,6 +155,19 @@ impl Control {
         }
     }
 
+    /// A number for one more, where there is room.
+    pub(crate) fn seat(&mut self) -> Option<u64> {
+        (self.clients.len() < CLIENTS).then(|| self.next_id())
+    }
+
+    /// This one is known, and may speak.
+    pub(crate) fn introduce(&mut self, id: u64, person: Person) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.allowed = true;
+            client.person = Some(person);
+        }
+    }
+
     /// A number for somebody who was handed to us.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.next += 1;
@@ -194,6 +216,7 @@ impl Control {
                 decoder: Decoder::new(),
                 out: Vec::new(),
                 uid,
+                person: None,
                 allowed,
                 feed: Feed::None,
                 done: false,

@@ -127,6 +127,11 @@ impl Journal {
         self.dirty
     }
 
+    /// Whether every record is on the disk.
+    pub fn is_synced(&self) -> bool {
+        !self.dirty && !self.aside.load(Ordering::Acquire)
+    }
+
     /// Begins to bring everything written to the disk, and does not wait for it. False: the last time is not over yet.
     pub fn sync_aside(&mut self) -> io::Result<bool> {
         if !self.dirty {
@@ -164,6 +169,11 @@ impl Journal {
             self.dirty = false;
         }
         Ok(())
+    }
+
+    /// Number and hash of the newest record.
+    pub fn head(&self) -> (u64, &str) {
+        (self.sequence - 1, &self.prev)
     }
 
     /// Every record, newest first.

@@ -57,6 +57,10 @@ pub struct RunSpec {
     pub stop: Stop,
     pub limits: Limits,
     pub sandbox: Sandbox,
+    /// Variable -> SHA-256 of the encrypted secret: a file with it is laid out before each start, its path stands in the variable.
+    /// What is in it came with [`FromAgent::Secret`].
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Digest>,
     /// The stored bundle: `bundle.lock` and the files below `tree/`. The supervisor hashes `tree/` against the lock, and the lock against `digest`, before each start.
     pub store: PathBuf,
 }
@@ -90,6 +94,22 @@ pub enum FromAgent {
     /// Run this: a new workflow, a successor of what runs under that name, or the same revision with other particulars.
     /// A successor with another revision replaces what runs once it is installed, and lifts finished, failed, expired, killed (not `--hold`).
     Put(Box<RunSpec>),
+    /// A secret of this workflow, decrypted: sealed memory, whose descriptor comes with this frame. Said before the `Put` that needs it,
+    /// and anew to each supervisor.
+    Secret {
+        /// Whose.
+        workflow: Name,
+        /// SHA-256 of the encrypted secret.
+        digest: Digest,
+    },
+    /// Somebody whose signed request was verified speaks over a socket that comes with this frame, as over the control socket: one
+    /// request, of those that [`Request::is_for_afar`] names.
+    Speak {
+        /// A person of the policy.
+        by: String,
+        /// The key's fingerprint.
+        key: String,
+    },
     /// The manifest is gone: stop the tree, forget the workflow, keep its state folder.
     Remove {
         /// Which.
@@ -150,6 +170,13 @@ pub enum ToAgent {
     },
     /// A journal record was written; the agent hands it on to the map.
     Journaled(Event),
+    /// The journal ends with this record: the agent seals that.
+    Seal {
+        /// Its number.
+        sequence: u64,
+        /// Its hash, in hexadecimal digits.
+        hash: String,
+    },
     /// A command that only the agent can answer: `why`, `status`, `sync`, `plan`.
     Query {
         /// To be repeated in the answer.
@@ -258,6 +285,19 @@ pub enum Request {
     },
     /// Handed on to the agent.
     Ask(Query),
+}
+
+impl Request {
+    /// Whether it may come from somebody who is not on this box.
+    pub fn is_for_afar(&self) -> bool {
+        matches!(
+            self,
+            Self::Kill { .. }
+                | Self::Start { .. }
+                | Self::Restart { .. }
+                | Self::Logs { follow: false, .. }
+        )
+    }
 }
 
 /// What comes back; the last one is `Done` or `Failed`.

@@ -31,6 +31,7 @@ mod systemd;
 mod take_over;
 mod upgrade;
 mod users;
+mod vault;
 mod watch;
 
 use crate::{
@@ -97,6 +98,7 @@ pub(crate) struct Supervisor {
     trees: Trees,
     rehasher: Rehasher,
     users: users::Users,
+    vault: vault::Vault,
     watch: Watch,
     signals: SignalFd,
     workflows: BTreeMap<Name, Workflow>,
@@ -197,6 +199,7 @@ impl Supervisor {
             snapshots: Snapshots::open(&own.join("workflows")).map_err(at(&own))?,
             trees: Trees::open(&settings.state, settings.holder.as_deref()),
             users,
+            vault: vault::Vault::of(&settings.state),
             rehasher: Rehasher::new(),
             journal,
             watch,
@@ -291,7 +294,7 @@ impl Supervisor {
             self.log_deadline(),
             self.birth_deadline(),
             self.publish_by(),
-            self.agent.again,
+            self.agent.begins_or_seals(),
             self.keeping.again,
             self.agent.settled,
             self.agent.retire,
@@ -393,18 +396,5 @@ impl Supervisor {
             self.unsaved.remove(name);
         }
         self.keep_schedule(name);
-    }
-
-    fn note_clearing(&mut self, workflow: &Workflow) {
-        for instance in &workflow.state.instances {
-            let key = (workflow.state.workflow.clone(), instance.number);
-            if machine::wants_gone(&instance.phase) {
-                if self.clearing.insert(key.clone()) {
-                    self.stirred.insert(key);
-                }
-            } else {
-                self.clearing.remove(&key);
-            }
-        }
     }
 }

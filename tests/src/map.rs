@@ -17,6 +17,8 @@ pub struct Map<'a> {
     process: Option<Running>,
     port: u16,
     heartbeat: &'static str,
+    /// The url that boxes are told, where it is not its own.
+    told: Option<String>,
 }
 
 impl<'a> Map<'a> {
@@ -32,9 +34,17 @@ impl<'a> Map<'a> {
             process: None,
             port: free_port()?,
             heartbeat,
+            told: None,
         };
         map.run()?;
         Ok(map)
+    }
+
+    /// Starts it again, as the map that is reached at this url.
+    pub fn be_reached_at(&mut self, url: &str) -> Result<()> {
+        self.end();
+        self.told = Some(url.into());
+        self.run()
     }
 
     /// Starts it again, at the same address with the same store.
@@ -55,6 +65,7 @@ impl<'a> Map<'a> {
             "--store",
             &self.store(),
         ]);
+        command.args(self.told.iter().flat_map(|url| ["--url", url]));
         self.process = Some(Running::start(
             "map",
             &mut command,

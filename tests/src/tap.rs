@@ -31,6 +31,8 @@ struct State {
     /// Whether it came to that.
     has_acted: bool,
     is_over: bool,
+    /// Everything that went either way, where that is kept.
+    heard: Option<Vec<u8>>,
 }
 
 /// One, which listens until it is dropped.
@@ -57,6 +59,18 @@ impl Tap {
             }
         });
         Ok(Self { port, state })
+    }
+
+    /// The same, which keeps everything that goes either way.
+    pub fn recording(server: u16) -> Result<Self> {
+        let tap = Self::before(server)?;
+        lock(&tap.state).heard = Some(Vec::new());
+        Ok(tap)
+    }
+
+    /// Everything that went either way, the two directions mixed as they came.
+    pub fn heard(&self) -> Vec<u8> {
+        lock(&self.state).heard.clone().unwrap_or_default()
     }
 
     /// Where it listens.
@@ -97,11 +111,14 @@ fn lock(state: &(Mutex<State>, Condvar)) -> MutexGuard<'_, State> {
     state.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(client: &TcpStream, server: u16, state: &(Mutex<State>, Condvar)) -> std::io::Result<()> {
+type Shared = Arc<(Mutex<State>, Condvar)>;
+
+fn serve(client: &TcpStream, server: u16, state: &Shared) -> std::io::Result<()> {
     let upstream = TcpStream::connect(("127.0.0.1", server))?;
-    let (mut from_client, mut to_server) = (client.try_clone()?, upstream.try_clone()?);
+    let (from_client, to_server) = (client.try_clone()?, upstream.try_clone()?);
+    let shared = state.clone();
     std::thread::spawn(move || {
-        drop(std::io::copy(&mut from_client, &mut to_server));
+        drop(ask(&from_client, &to_server, &shared));
         drop(to_server.shutdown(Shutdown::Write));
     });
     let (mut from_server, mut to_client) = (&upstream, client);
@@ -117,9 +134,26 @@ fn serve(client: &TcpStream, server: u16, state: &(Mutex<State>, Condvar)) -> st
     client.shutdown(Shutdown::Both)
 }
 
+fn ask(mut from: &TcpStream, mut to: &TcpStream, state: &Shared) -> std::io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let length = from.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if let Some(heard) = &mut lock(state).heard {
+            heard.extend(&buffer[..length]);
+        }
+        to.write_all(&buffer[..length])?;
+    }
+}
+
 /// Whether these bytes go on to the client, perhaps spoilt, perhaps after a while.
 fn passes(bytes: &mut [u8], shared: &(Mutex<State>, Condvar)) -> bool {
     let mut state = lock(shared);
+    if let Some(heard) = &mut state.heard {
+        heard.extend(&*bytes);
+    }
     loop {
         let after = state.passed + bytes.len() as u64;
         let is_due = |(from, act): &(u64, Act)| {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use std::fs;
 use swarm_manifests::status::State;
-use swarm_tests::{Deploy, SwarmBox, TICKER, World, process, until};
+use swarm_tests::{Deploy, SwarmBox, TICKER, World, everywhere, process, until};
 
 fn manifest(mode: &str) -> String {
     format!("version = \"1.0.0\"\n\n[on]\nall = true\n\n[run]\nmode = \"{mode}\"\n")
@@ -277,5 +277,28 @@ fn a_foreign_process_of_the_same_name_is_never_touched() -> Result<()> {
     assert!(foreign.is_alive(), "a foreign process was ended");
     foreign.kill();
     here.assert_no_panic();
+    Ok(())
+}
+
+#[test]
+fn the_alarm_is_on_the_clock_that_runs_on_during_suspend() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
+    deploy.manifest(
+        "ticker",
+        &everywhere("1.0.0", "mode = \"daemon\"\ntime-limit = \"1h\""),
+    )?;
+    deploy.push()?;
+    let mut here = SwarmBox::by_path(&world, &deploy)?;
+    here.until_runs("ticker", "1.0.0")?;
+    let pid = here.supervisor().pid();
+    let alarm = until("the supervisor waiting for the limit", || {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).ok()?.flatten();
+        let mut texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        texts.find(|text| text.contains("clockid:") && !text.contains("it_value: (0, 0)"))
+    })?;
+    // 7 is CLOCK_BOOTTIME (linux/time.h): it counts while the host sleeps, and nobody can set it.
+    assert!(alarm.contains("clockid: 7\n"), "{alarm}");
     Ok(())
 }

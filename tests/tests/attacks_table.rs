@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How many lines may still be open; fewer is the only way to change it.
-const OPEN: usize = 14;
+const OPEN: usize = 1;
 
 fn root() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();

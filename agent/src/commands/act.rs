@@ -1,12 +1,15 @@
-//! `kill`, `start`, `restart`, `purge`: what is done to one workflow.
+//! `kill`, `start`, `restart`, `purge`: what is done to one workflow, here or through the map.
 
-use super::{Context, Outcome, ask, fleet};
+use super::{Context, Outcome, ask, request};
 use crate::cli::Act;
+use swarm_manifests::request::Action;
 use swarm_supervisor::protocol::Request;
 
 /// Ends the whole tree of every instance, and returns when it is gone.
 pub fn kill(context: &Context, act: &Act, hold: bool) -> Outcome {
-    fleet::only_here(&act.fleet, "kill")?;
+    if act.fleet.is_asked_for() {
+        return request::act(context, act, Action::Kill { hold });
+    }
     ask::done(
         context,
         &Request::Kill {
@@ -19,7 +22,9 @@ pub fn kill(context: &Context, act: &Act, hold: bool) -> Outcome {
 
 /// Lifts a kill, or runs a finished one again.
 pub fn start(context: &Context, act: &Act) -> Outcome {
-    fleet::only_here(&act.fleet, "start")?;
+    if act.fleet.is_asked_for() {
+        return request::act(context, act, Action::Start);
+    }
     ask::done(
         context,
         &Request::Start {
@@ -31,7 +36,9 @@ pub fn start(context: &Context, act: &Act) -> Outcome {
 
 /// Stops first.
 pub fn restart(context: &Context, act: &Act) -> Outcome {
-    fleet::only_here(&act.fleet, "restart")?;
+    if act.fleet.is_asked_for() {
+        return request::act(context, act, Action::Restart);
+    }
     ask::done(
         context,
         &Request::Restart {

@@ -16,15 +16,6 @@ const MAX_PAGE: usize = 64 << 20;
 /// How long one answer may take.
 const TIME: Duration = Duration::from_secs(30);
 
-/// What can be done only here, until requests travel through the map.
-pub fn only_here(narrowed: &Fleet, what: &str) -> Result<(), Failure> {
-    if narrowed.is_asked_for() {
-        return Err(Failure::not_built(&format!("{what} through the map"))
-            .hint(format!("run swarm-agent {what} on the box itself")));
-    }
-    Ok(())
-}
-
 /// The rows of the fleet.
 pub fn rows(context: &Context, narrowed: &Fleet) -> Result<Vec<Row>, Failure> {
     let map = Map::of(context, narrowed)?;
@@ -180,7 +171,8 @@ impl Map {
         Ok(Some(names(&self.boxes(narrowed)?)))
     }
 
-    fn get(&self, path: &str) -> Result<Value, Failure> {
+    /// Reads JSON.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, Bytes::new())
     }
 

@@ -1,6 +1,6 @@
 //! `logs`: what a workflow prints.
 
-use super::{Context, Failure, Outcome, ask, fleet, text};
+use super::{Context, Failure, Outcome, ask, request, text};
 use crate::cli::Fleet;
 use jiff::Timestamp;
 use std::io::Write;
@@ -21,7 +21,9 @@ pub struct Wanted {
 
 /// Prints the lines.
 pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
-    fleet::only_here(narrowed, "logs")?;
+    if narrowed.is_asked_for() {
+        return request::logs(context, wanted, narrowed);
+    }
     let since = wanted
         .since
         .as_deref()

@@ -4,8 +4,10 @@
 
 use super::{Gone, Keeper, Order, kept};
 use crate::{
+    link::Said,
     picture::Picture,
     plan::{self, Action},
+    resolve::Wanted,
 };
 use std::time::Instant;
 use swarm_manifests::{
@@ -27,6 +29,7 @@ impl Keeper {
         };
         let have = self.have();
         let allowed = picture.allowed_after(self.followed);
+        self.hand_over(picture).await?;
         let begun = Instant::now();
         let plan = plan::plan(&picture.resolved, &have, allowed);
         let took = begun.elapsed();
@@ -72,6 +75,32 @@ impl Keeper {
         self.stand(picture).await?;
         self.sweep(picture);
         self.mark_changed();
+        Ok(())
+    }
+
+    /// Hands the supervisor every secret that something is to run with, once.
+    async fn hand_over(&mut self, picture: &Picture) -> Result<(), Gone> {
+        for ((workflow, _), open) in picture.secrets.iter() {
+            let (Ok(open), Some(Wanted::Run(spec))) = (open, picture.resolved.wanted.get(workflow))
+            else {
+                continue;
+            };
+            let key = (workflow.clone(), open.digest);
+            if spec.secrets.values().any(|digest| *digest == open.digest) && self.handed.insert(key)
+            {
+                let message = FromAgent::Secret {
+                    workflow: workflow.clone(),
+                    digest: open.digest,
+                };
+                self.tell(Said::with(message, open.memory.clone())).await?;
+            }
+        }
+        // What is not needed any more may come back, and the supervisor need not have kept it.
+        self.handed.retain(|(workflow, digest)| {
+            let secrets = picture.secrets.iter();
+            let mut of_it = secrets.filter(|((name, _), _)| name == workflow);
+            of_it.any(|(_, open)| open.as_ref().is_ok_and(|open| open.digest == *digest))
+        });
         Ok(())
     }
 

@@ -15,9 +15,11 @@ mod why;
 pub use board::Board;
 
 use crate::{
+    link::Said,
     metrics::{Measured, Timings},
     picture::{Contact, Picture},
     plan::{Have, HeldRemoval},
+    seals::Sealer,
     settings::Config,
     trigger::Wake,
     walk::Trial,
@@ -83,6 +85,8 @@ pub struct Keeper {
     own: PathBuf,
     actual: BTreeMap<Name, Actual>,
     put: BTreeMap<Name, RunSpec>,
+    /// The secrets that this supervisor has, by workflow and digest.
+    handed: BTreeSet<(Name, Digest)>,
     /// What ran before what runs: the store keeps it, too.
     previous: BTreeMap<Name, Digest>,
     /// What was said last; none: nothing yet, to this supervisor.
@@ -91,6 +95,7 @@ pub struct Keeper {
     /// The trunk position up to which nothing is held.
     followed: u64,
     told: Told,
+    sealer: Sealer,
     /// Whether the supervisor has said what there is; before that nothing is planned.
     is_greeted: bool,
     is_stale: bool,
@@ -99,7 +104,7 @@ pub struct Keeper {
     /// Who waits for the supervisor's answer.
     measuring: Vec<oneshot::Sender<Measured>>,
     map: watch::Receiver<crate::report::MapState>,
-    say: mpsc::Sender<FromAgent>,
+    say: mpsc::Sender<Said>,
     out: Outlets,
 }
 
@@ -113,18 +118,21 @@ impl Keeper {
     pub fn new(
         config: watch::Receiver<Rc<Config>>,
         map: watch::Receiver<crate::report::MapState>,
-        say: mpsc::Sender<FromAgent>,
+        say: mpsc::Sender<Said>,
         out: Outlets,
     ) -> Self {
         let own = config.borrow().own();
+        let sealer = Sealer::new(&config.borrow());
         Self {
             previous: kept::previous(&own),
             followed: kept::followed(&own).unwrap_or(0),
             told: Told::load(&own.join("told.json")),
+            sealer,
             config,
             own,
             actual: BTreeMap::new(),
             put: BTreeMap::new(),
+            handed: BTreeSet::new(),
             standing: None,
             held: None,
             is_greeted: false,
@@ -199,6 +207,7 @@ impl Keeper {
                     .map(|actual| (actual.workflow.clone(), actual))
                     .collect();
                 self.put.clear();
+                self.handed.clear();
                 self.standing = None;
                 (self.is_greeted, self.is_stale) = (true, true);
                 self.mark_changed();
@@ -216,6 +225,14 @@ impl Keeper {
             }
             // A full queue drops it: the outbox counts what the sequence numbers leave out.
             ToAgent::Journaled(event) => drop(self.out.journaled.try_send(event)),
+            ToAgent::Seal { sequence, hash } => {
+                if let Err(error) = self.sealer.seal(sequence, &hash) {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the journal could not be sealed"
+                    );
+                }
+            }
             ToAgent::Query { id, query } => self.answer(id, query, inlets).await?,
             ToAgent::Stop => return Ok(false),
         }
@@ -313,8 +330,8 @@ impl Keeper {
         .await
     }
 
-    async fn tell(&self, message: FromAgent) -> Result<(), Gone> {
-        self.say.send(message).await.map_err(|_| Gone)
+    async fn tell(&self, message: impl Into<Said>) -> Result<(), Gone> {
+        self.say.send(message.into()).await.map_err(|_| Gone)
     }
 }
 

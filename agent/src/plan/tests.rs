@@ -44,6 +44,7 @@ fn spec(workflow: &Name, revision: u8, position: u64) -> RunSpec {
         stop: Stop::default(),
         limits: Limits::default(),
         sandbox: Sandbox::default(),
+        secrets: BTreeMap::new(),
         store: PathBuf::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! The map's nudges: a request held open, whose every line means "look", and nothing else.
+//! The map's nudges: a request held open, whose every line means "look", or "a request waits: come and get it", and nothing else.
 //!
 //! Touches the network.
 
@@ -16,6 +16,7 @@ pub async fn watch_map(
     mut state: watch::Receiver<MapState>,
     sessions: watch::Receiver<Option<String>>,
     wake: Wake,
+    called: watch::Sender<u64>,
 ) {
     let mut failures: u32 = 0;
     loop {
@@ -33,7 +34,7 @@ pub async fn watch_map(
         };
         let session = sessions.borrow().clone();
         if let (Some(map), Some(session)) = (map, session) {
-            match hold(&map, name.as_str(), &session, &wake).await {
+            match hold(&map, name.as_str(), &session, (&wake, &called)).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     tracing::debug!(error = format!("{error:#}"), "the map's nudges");
@@ -48,7 +49,12 @@ pub async fn watch_map(
     }
 }
 
-async fn hold(map: &Map, name: &str, session: &str, wake: &Wake) -> anyhow::Result<()> {
+async fn hold(
+    map: &Map,
+    name: &str,
+    session: &str,
+    (wake, called): (&Wake, &watch::Sender<u64>),
+) -> anyhow::Result<()> {
     /// The map sends an empty line at each heartbeat, which is ten minutes at most: silence for longer is a dead connection.
     const SILENCE: Duration = Duration::from_secs(660);
     /// A line that says nothing more than "look" is short.
@@ -71,8 +77,12 @@ async fn hold(map: &Map, name: &str, session: &str, wake: &Wake) -> anyhow::Resu
         if part.len() > MAX_PART {
             bail!("the map sends too much at once");
         }
-        if part.windows(4).any(|word| word == b"look") {
+        let says = |word: &[u8]| part.windows(word.len()).any(|found| found == word);
+        if says(b"look") {
             wake.promise("map", None);
+        }
+        if says(b"request") {
+            called.send_modify(|calls| *calls += 1);
         }
     }
     Ok(())

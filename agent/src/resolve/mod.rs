@@ -9,13 +9,14 @@ mod conditions;
 pub mod placeholder;
 mod spec;
 
-use crate::facts::Here;
+use crate::{facts::Here, secrets::Secrets};
 use chosen::Chosen;
 use conditions::{approvals, requirements};
 use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{
     bundle::Bundle,
     id::{Digest, Oid},
+    manifest::Manifest,
     name::Name,
     problem::Refusal,
     rules,
@@ -129,12 +130,25 @@ pub fn needed(chosen: &Chosen) -> std::collections::BTreeSet<BundleKey> {
         .collect()
 }
 
+/// The secrets that the workflows name which choose this box.
+pub fn needed_secrets(chosen: &Chosen) -> std::collections::BTreeSet<(Name, Name)> {
+    let found = chosen.meant.iter();
+    let manifests = found.filter_map(|found| found.manifest.as_ref().ok());
+    manifests
+        .flat_map(|manifest| {
+            let named = manifest.secrets.values();
+            named.map(|name| (manifest.workflow.clone(), name.clone()))
+        })
+        .collect()
+}
+
 /// Resolves every workflow of the snapshot for this box, by what of it was chosen.
 pub fn resolve(
     snapshot: &Snapshot,
     here: &Here,
     chosen: &Chosen,
     offers: &BTreeMap<BundleKey, Offer>,
+    secrets: &Secrets,
 ) -> Resolved {
     let mut resolved = Resolved {
         void: snapshot.void.clone(),
@@ -142,7 +156,7 @@ pub fn resolve(
         ..Resolved::default()
     };
     for found in &chosen.meant {
-        let wanted = match one(found, snapshot, here, offers) {
+        let wanted = match one(found, snapshot, here, (offers, secrets)) {
             Ok(spec) => Wanted::Run(Box::new(spec)),
             Err(Not { state, refusal }) => Wanted::Held(Box::new(hold(found, state, *refusal))),
         };
@@ -168,19 +182,12 @@ fn one(
     found: &Found,
     snapshot: &Snapshot,
     here: &Here,
-    offers: &BTreeMap<BundleKey, Offer>,
+    (offers, secrets): (&BTreeMap<BundleKey, Offer>, &Secrets),
 ) -> Result<RunSpec, Not> {
     let manifest = found
         .manifest
         .as_ref()
         .map_err(|problems| not(State::Refused, broken(problems)))?;
-    if !manifest.secrets.is_empty() {
-        return Err(not(
-            State::Refused,
-            Refusal::new(&rules::file::NOT_BUILT, "[secrets]: not built yet")
-                .hint("leave [secrets] out"),
-        ));
-    }
     approvals(found).map_err(|refusal| not(State::Waiting, refusal))?;
     let cleared = match offers.get(&(manifest.bundle.clone(), manifest.version.to_string())) {
         Some(Offer::Cleared(cleared)) => cleared,
@@ -204,14 +211,28 @@ fn one(
         &here.ceiling,
     )
     .map_err(|refusal| not(State::Refused, refusal))?;
+    let secrets = digests(manifest, secrets).map_err(|refusal| not(State::Refused, refusal))?;
     spec::spec(
         manifest,
-        cleared,
+        (cleared, secrets),
         origin(&found.brought),
         &snapshot.policy.ceiling,
         here,
     )
     .map_err(|refusal| not(State::Refused, refusal))
+}
+
+/// Its secrets, as far as this box can read every one of them.
+fn digests(manifest: &Manifest, secrets: &Secrets) -> Result<BTreeMap<String, Digest>, Refusal> {
+    let named = manifest.secrets.iter().map(|(variable, name)| {
+        let key = (manifest.workflow.clone(), name.clone());
+        let opened = secrets.get(&key).cloned().unwrap_or_else(|| {
+            let reason = format!("[secrets] {variable}: {name} cannot be read here");
+            Err(Refusal::new(&rules::run::SECRET, reason))
+        });
+        Ok((variable.clone(), opened?.digest))
+    });
+    named.collect()
 }
 
 fn broken(problems: &[swarm_manifests::problem::Problem]) -> Refusal {

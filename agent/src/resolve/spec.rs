@@ -8,6 +8,7 @@ use crate::facts::Here;
 use std::collections::BTreeMap;
 use swarm_manifests::{
     bundle::{Bundle, Probe, Workdir},
+    id::Digest,
     manifest::Manifest,
     policy::Ceiling,
     problem::Refusal,
@@ -25,7 +26,7 @@ const MAX_ARGUMENTS: usize = 1 << 20;
 /// Makes the spec, or says which placeholder has no value.
 pub fn spec(
     manifest: &Manifest,
-    cleared: &Cleared,
+    (cleared, secrets): (&Cleared, BTreeMap<String, Digest>),
     origin: Origin,
     policy: &Ceiling,
     here: &Here,
@@ -63,7 +64,7 @@ pub fn spec(
         bundle: bundle.name.clone(),
         version: bundle.version.to_string(),
         digest: cleared.digest(),
-        revision: revision(manifest, bundle, cleared.digest(), &BTreeMap::new()),
+        revision: revision(manifest, bundle, cleared.digest(), &secrets),
         origin,
         mode: manifest.run.mode,
         time_limit: ceiling::time_limit(manifest.run.mode, manifest.run.time_limit, &ceilings),
@@ -96,6 +97,7 @@ pub fn spec(
         stop,
         limits: ceiling::cut(&bundle.limits.tightest(&manifest.limits), &ceilings),
         sandbox: bundle.sandbox.clone(),
+        secrets,
         store: here.store.join(cleared.digest().hex()),
     })
 }

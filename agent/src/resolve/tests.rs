@@ -118,7 +118,13 @@ impl World {
     }
 
     fn resolve(&self) -> Resolved {
-        resolve(&self.snapshot, &self.here, &self.chosen(), &self.offers)
+        resolve(
+            &self.snapshot,
+            &self.here,
+            &self.chosen(),
+            &self.offers,
+            &Secrets::new(),
+        )
     }
 
     fn spec(&self) -> RunSpec {

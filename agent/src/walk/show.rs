@@ -7,6 +7,7 @@ use crate::{
     facts::Here,
     picture::{Picture, trouble},
     resolve::{self, BundleKey, Offer, chosen::Chosen},
+    secrets::Secrets,
 };
 use std::{collections::BTreeMap, rc::Rc};
 use swarm_manifests::{
@@ -80,6 +81,11 @@ impl Walk {
         }
     }
 
+    /// The secrets that this snapshot means for this box.
+    pub(super) fn secrets(&mut self, snapshot: &Snapshot, chosen: &Chosen) -> Rc<Secrets> {
+        Rc::new(self.opener.open(snapshot, chosen, &self.objects))
+    }
+
     pub(super) fn tell(&self, event: Event) {
         if self.out.events.try_send(event).is_err() {
             tracing::warn!("an event did not reach the journal: too many wait");
@@ -92,14 +98,15 @@ pub fn draw(
     here: &Rc<Here>,
     (snapshot, chosen): (&Rc<Snapshot>, &Chosen),
     trusted: &Trusted,
-    offers: BTreeMap<BundleKey, Offer>,
+    (offers, secrets): (BTreeMap<BundleKey, Offer>, &Rc<Secrets>),
     allowances: &Rc<Vec<(u64, u32)>>,
 ) -> Picture {
     Picture {
         here: here.clone(),
         introduction: Some(trusted.introduction),
-        resolved: Rc::new(resolve::resolve(snapshot, here, chosen, &offers)),
+        resolved: Rc::new(resolve::resolve(snapshot, here, chosen, &offers, secrets)),
         offers: Rc::new(offers),
+        secrets: secrets.clone(),
         snapshot: Some(snapshot.clone()),
         allowances: allowances.clone(),
         trouble: None,

@@ -33,6 +33,7 @@ impl Walk {
         let snapshot = self.whole_snapshot(&trusted).await?;
         let chosen = self.chosen(&snapshot);
         let needed = resolve::needed(&chosen);
+        let secrets = self.secrets(&snapshot, &chosen);
         let Some(fetch) = &mut self.fetch else {
             return Ok(self.out.picture.borrow().clone());
         };
@@ -52,7 +53,7 @@ impl Walk {
                 &self.here,
                 (&snapshot, &chosen),
                 &trusted,
-                offers,
+                (offers, &secrets),
                 &allowances,
             )
         }))

@@ -27,7 +27,7 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Bundle>, Vec<Problem>) {
 fn build(root: &Table<'_>) -> Option<Bundle> {
     size_of_arguments(root);
     // Built before anything is found missing, so that every table's own problems are told.
-    let env = environment(root, |name| {
+    let env = variables(root, "env", |name| {
         name.starts_with("SWARM_")
             .then_some("the agent sets SWARM_*")
     });
@@ -204,12 +204,13 @@ fn sandbox(table: &Table<'_>) -> Sandbox {
 }
 
 /// Reads `[env]`; `forbidden` says why a variable may not be set.
-pub(crate) fn environment(
+pub(crate) fn variables(
     root: &Table<'_>,
+    table: &'static str,
     forbidden: impl Fn(&str) -> Option<&'static str>,
 ) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    for (name, span, item) in root.entries("env") {
+    let mut found = BTreeMap::new();
+    for (name, span, item) in root.entries(table) {
         if let Some(why) = forbidden(name) {
             root.report_at(
                 span,
@@ -218,9 +219,9 @@ pub(crate) fn environment(
                 FORBIDDEN_ENV.remedy,
             );
         }
-        env.insert(name.into(), item.text().unwrap_or_default().into());
+        found.insert(name.into(), item.text().unwrap_or_default().into());
     }
-    env
+    found
 }
 
 /// Reports arguments and variables that are too large together for any program.

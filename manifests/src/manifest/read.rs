@@ -2,7 +2,7 @@
 
 use super::{Manifest, Mode, On, OnLimit, Restart, Run, workflow_of};
 use crate::{
-    bundle::{LIMITS, environment, limits, size_of_arguments},
+    bundle::{LIMITS, limits, size_of_arguments, variables},
     document::{self, Item, Table},
     forms::{
         ARGUMENT, DURATION, DURATION_OR_ZERO, NAME, PATTERN, SCHEDULE, SELECTOR, VARIABLE, VERSION,
@@ -50,7 +50,7 @@ pub static SHAPE: Shape = Shape {
         ),
         Key::new(
             "secrets",
-            Kind::NotBuilt,
+            Kind::Map(&VARIABLE, &Kind::Text(&NAME)),
             "NAME = \"secret\": a file readable by this workflow alone, its path in $NAME",
         ),
         Key::new(
@@ -198,7 +198,7 @@ pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Problem>) {
 
 fn build(root: &Table<'_>, workflow: Option<&Name>) -> Option<Manifest> {
     size_of_arguments(root);
-    let env = environment(root, forbidden);
+    let env = variables(root, "env", forbidden);
     let on = root.table("on").map(|table| on(&table));
     let run = root.table("run").and_then(|table| run(&table));
     let workflow = workflow?.clone();
@@ -214,14 +214,29 @@ fn build(root: &Table<'_>, workflow: Option<&Name>) -> Option<Manifest> {
             .table("restart")
             .map(|table| restart(&table))
             .unwrap_or_default(),
+        secrets: secrets(root, &env),
         env,
-        secrets: BTreeMap::new(),
         limits: root
             .table("limits")
             .map(|table| limits(&table))
             .unwrap_or_default(),
         workflow,
     })
+}
+
+/// Variables that name files with secrets. One that `[env]` sets, too, would say two things.
+fn secrets(root: &Table<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String, Name> {
+    for (name, span, _) in root.entries("secrets") {
+        if env.contains_key(name) {
+            let hint = "leave it out of one of them";
+            let what = format!("{name} stands in [env], too");
+            root.report_at(span, &BAD_VALUE, what, hint);
+        }
+    }
+    let named = variables(root, "secrets", forbidden).into_iter();
+    named
+        .filter_map(|(variable, secret)| Some((variable, Name::new(&secret).ok()?)))
+        .collect()
 }
 
 fn on(table: &Table<'_>) -> On {

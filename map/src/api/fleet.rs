@@ -105,11 +105,25 @@ pub async fn one_workflow(
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no box has a workflow of this name"))
 }
 
+/// The trunk, and the id in its policy.toml: what requests are signed for.
+#[derive(Debug, Serialize)]
+pub struct WithId {
+    #[serde(flatten)]
+    trunk: Trunk,
+    repository_id: Option<String>,
+}
+
 /// `GET /v1/trunk`
-pub async fn trunk(State(app): State<App>) -> Result<Json<Trunk>, Problem> {
+pub async fn trunk(State(app): State<App>) -> Result<Json<WithId>, Problem> {
     let known = app.fleet.borrow().trunk.clone();
     known
-        .map(|trunk| Json(Trunk::clone(&trunk)))
+        .map(|trunk| {
+            let policy = trunk.policy.as_ref();
+            Json(WithId {
+                repository_id: policy.map(|policy| policy.repository.clone()),
+                trunk: Trunk::clone(&trunk),
+            })
+        })
         .ok_or_else(|| {
             Problem::new(
                 StatusCode::NOT_FOUND,

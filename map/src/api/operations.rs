@@ -125,8 +125,3 @@ fn family(
 pub async fn not_built() -> Problem {
     Problem::not_built("the transparency log")
 }
-
-/// The same of requests.
-pub async fn no_requests() -> Problem {
-    Problem::not_built("requests through the map; act on the box itself (swarm-agent kill NAME)")
-}

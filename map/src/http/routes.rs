@@ -5,7 +5,7 @@ use super::{
     auth::{self, Access},
     problem::Problem,
 };
-use crate::{api, app::App, enrol, hooks, ingest, login, page, session, stream, watch};
+use crate::{api, app::App, enrol, hooks, ingest, login, page, requests, session, stream, watch};
 use axum::{
     Router,
     extract::Request,
@@ -62,8 +62,8 @@ pub fn routes() -> Vec<Route> {
         route!(GET "/v1/trunk" Reader api::fleet::trunk, "The trunk as the map's mirror verified it"),
         route!(GET "/v1/events" Reader stream::events, "Server-sent events of every change"),
         route!(GET "/v1/audit" Reader api::audit::audit, "The audit, newest first"),
-        route!(POST "/v1/requests" Person api::operations::no_requests, "A signed request to boxes: not built yet"),
-        route!(GET "/v1/requests/{id}" Person api::operations::no_requests, "What became of a request: not built yet"),
+        route!(POST "/v1/requests" Person requests::take, "A signed request on its way to boxes"),
+        route!(GET "/v1/requests/{id}" Person requests::one, "What became of a request on each box"),
         route!(GET "/log/checkpoint" Public api::operations::not_built, "The transparency log: not built yet"),
         route!(GET "/log/tile/{*tile}" Public api::operations::not_built, "The transparency log: not built yet"),
         route!(POST "/hooks/github" Proof hooks::github, "A push at GitHub: boxes look at git now"),

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod people;
 pub mod reports;
+pub mod requests;
 pub mod schema;
 pub mod sessions;
 pub mod tokens;
@@ -18,7 +19,12 @@ use std::{
     sync::Arc,
     thread::JoinHandle,
 };
-use swarm_manifests::{name::Name, report::Report};
+use swarm_manifests::{
+    name::Name,
+    policy::SignedBy,
+    report::Report,
+    request::{Request, Signed},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many questions may wait for the store.
@@ -127,6 +133,23 @@ impl Ledger {
             self.feed.push(Change::Audit(Box::new(entry)));
         }
         Ok(Some(taken.resend))
+    }
+
+    /// Takes a person's request, which was verified.
+    pub fn take_request(
+        &mut self,
+        request: &Request,
+        signed: &Signed,
+        by: &SignedBy,
+        now: Timestamp,
+    ) -> Result<requests::Taken, StoreError> {
+        let mut taken = requests::put(&mut self.db, (request, signed, by), now)?;
+        if let requests::Taken::Yes(entries) = &mut taken {
+            for entry in entries.drain(..) {
+                self.feed.push(Change::Audit(Box::new(entry)));
+            }
+        }
+        Ok(taken)
     }
 
     /// Takes a box's key, where its token says so.

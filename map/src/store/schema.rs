@@ -1,6 +1,6 @@
 //! The tables of the map's database, and how it is opened. Touches one `SQLite` file.
 
-use super::StoreError;
+use super::{StoreError, requests};
 use rusqlite::{Connection, ErrorCode};
 use std::{
     path::Path,
@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What `PRAGMA user_version` says of a database that this program understands.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long another process may hold the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,8 +103,13 @@ fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
         0 => {
             tx.execute_batch(TABLES)?;
             tx.execute_batch(SECOND)?;
+            tx.execute_batch(requests::TABLES)?;
         }
-        1 => tx.execute_batch(SECOND)?,
+        1 => {
+            tx.execute_batch(SECOND)?;
+            tx.execute_batch(requests::TABLES)?;
+        }
+        2 => tx.execute_batch(requests::TABLES)?,
         VERSION => {}
         found => {
             return Err(StoreError::Version {

@@ -22,7 +22,7 @@ use swarm_manifests::{
     policy,
     problem::{Problem, Refusal},
     roster,
-    rules::{bundle as rules, file::DUPLICATE},
+    rules::{bundle as rules, file::DUPLICATE, run::SECRET},
 };
 use swarm_repository::{
     bundle::{Looked, VerifiedBundle},
@@ -105,14 +105,30 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
     Ok(report)
 }
 
-/// Secrets that a box of their workflow cannot read, or that another one still can.
+/// Secrets that a manifest names and nobody encrypted, that a box of their workflow cannot read, or that another one still can.
 fn unread(
     repository: &DeployRepository,
     manifests: &[(String, Vec<u8>, Manifest)],
     boxes: &[roster::Entry],
     report: &mut Report,
 ) -> Outcome {
-    for secret in secrets::readers(repository)? {
+    let readers = secrets::readers(repository)?;
+    for (path, text, manifest) in manifests {
+        let is_there = |name: &Name| {
+            let mut all = readers.iter();
+            all.any(|secret| secret.workflow == manifest.workflow && secret.name == *name)
+        };
+        for name in manifest.secrets.values().filter(|name| !is_there(name)) {
+            let workflow = &manifest.workflow;
+            let what = format!("secrets/{workflow}/{name}.age is not there");
+            let problem = Problem::whole(path, &SECRET, what);
+            let hint = format!("swarm-pack encrypt {workflow} {name}");
+            report
+                .findings
+                .extend(Finding::of(vec![problem.hint(hint)], text));
+        }
+    }
+    for secret in readers {
         let manifest = manifests
             .iter()
             .find(|(_, _, manifest)| manifest.workflow == secret.workflow);

@@ -11,26 +11,25 @@ use crate::{
     failure::{Exit, Failure, Finding, Outcome},
     key::Key,
     pack::read_limited,
-    place, secrets, talk, words, workflow,
+    place, talk, words, workflow,
 };
 use anyhow::Context;
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Read},
-    sync::Arc,
-};
+use std::io::{IsTerminal, Read};
 use swarm_manifests::{
     manifest::{self, Manifest},
     name::Name,
     roster::Entry,
+    secret::Purpose,
 };
+use swarm_repository::snapshot::Snapshot;
 
 /// Encrypts it, and says who can read it.
 pub fn run(args: &EncryptArgs, json: bool) -> Outcome {
     let repository = here()?;
     let manifest = manifest(&repository, &args.workflow)?;
-    let roster = roster(&repository)?;
-    let boxes: Vec<&Entry> = roster
+    let trunk = trunk(&repository)?;
+    let boxes: Vec<&Entry> = trunk
+        .roster
         .values()
         .filter(|entry| manifest.on.foresee(&entry.known()) != Some(false))
         .collect();
@@ -42,12 +41,17 @@ pub fn run(args: &EncryptArgs, json: bool) -> Outcome {
         .hint("swarm-pack box add NAME --key KEY, commit; or change [on]"));
     }
     let secret = secret(args)?;
-    let file = secrets::file(&args.workflow, &args.name);
+    let purpose = Purpose {
+        repository: trunk.policy.repository.clone(),
+        workflow: args.workflow.clone(),
+        name: args.name.clone(),
+    };
+    let file = purpose.file();
     let mut change = Change::default();
     place::write_bytes(
         &repository,
         &file,
-        &encrypt::encrypt(&secret, &boxes)?,
+        &encrypt::encrypt(&secret, &purpose, &boxes)?,
         &mut change,
     )?;
     change.stage(&repository)?;
@@ -92,10 +96,10 @@ fn manifest(repository: &DeployRepository, name: &Name) -> Outcome<Manifest> {
     manifest.ok_or_else(|| Failure::findings(Finding::of(problems, text.as_bytes())))
 }
 
-/// The signed roster: that of the verified trunk, never of files that nobody signed.
-fn roster(repository: &DeployRepository) -> Outcome<Arc<BTreeMap<Name, Entry>>> {
+/// What is signed: the roster of the verified trunk, never of files that nobody signed.
+fn trunk(repository: &DeployRepository) -> Outcome<Snapshot> {
     let (_, snapshot) = trunk::verified(repository)?;
-    Ok(snapshot.roster)
+    Ok(snapshot)
 }
 
 fn secret(args: &EncryptArgs) -> Outcome<Vec<u8>> {

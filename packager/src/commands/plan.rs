@@ -14,11 +14,18 @@ use crate::{
     key::Key,
     talk,
 };
+use std::collections::BTreeMap;
 use swarm_manifests::{
-    approval, id::Digest, manifest::Manifest, problem::Refusal, revision::revision,
-    rules::file::BAD_VALUE,
+    approval,
+    id::Digest,
+    manifest::Manifest,
+    problem::Refusal,
+    revision::revision,
+    rules::{file::BAD_VALUE, run::SECRET},
 };
-use swarm_repository::{bundle::Looked, objects::Objects, trusted::Trusted, verifier::Verifier};
+use swarm_repository::{
+    bundle::Looked, objects::Objects, secrets::Secrets, trusted::Trusted, verifier::Verifier,
+};
 
 /// What boxes read; what is changed here and not committed is in the plan too.
 const OURS: [&str; 7] = [
@@ -192,7 +199,7 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
                 }
             }
             Ok(manifest) => Workflow {
-                runs: runs(objects, verifier, trusted, manifest)?,
+                runs: runs(objects, verifier, trusted, (manifest, &snapshot.secrets))?,
                 waits: approval::enough(&found.backing.tally, &found.brought.path).err(),
                 manifest: Some(manifest.clone()),
             },
@@ -202,24 +209,41 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
     Ok(picture)
 }
 
+/// The encrypted secrets that it names: others make another revision. Whether a box can read them, only the box can say.
+fn digests(manifest: &Manifest, secrets: &Secrets) -> Result<BTreeMap<String, Digest>, Refusal> {
+    let named = manifest.secrets.iter().map(|(variable, name)| {
+        let key = (manifest.workflow.clone(), name.clone());
+        let secret = secrets.get(&key).ok_or_else(|| {
+            let reason = format!("secrets/{}/{name}.age is not there", manifest.workflow);
+            Refusal::new(&SECRET, reason)
+        })?;
+        Ok((variable.clone(), secret.digest))
+    });
+    named.collect()
+}
+
 /// The revision that would run.
 fn runs(
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,
-    manifest: &Manifest,
+    (manifest, secrets): (&Manifest, &Secrets),
 ) -> Outcome<Result<Digest, Refusal>> {
     let wanted = (manifest.bundle.clone(), manifest.version.to_string());
     if let Some(refusal) = published(objects, verifier, trusted, &wanted)? {
         return Ok(Err(refusal));
     }
+    let secrets = match digests(manifest, secrets) {
+        Ok(digests) => digests,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     Ok(
         match verifier.look(objects, trusted, &wanted.0, &wanted.1)? {
             Looked::Verified(bundle, _) => Ok(revision(
                 manifest,
                 bundle.bundle(),
                 bundle.lock().digest(),
-                &std::collections::BTreeMap::new(),
+                &secrets,
             )),
             Looked::Refused(refusal) => Err(refusal),
             Looked::Need(_) => Err(Refusal::new(

@@ -3,11 +3,15 @@
 use super::FIRST;
 use sha2::{Digest as _, Sha256};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
-use swarm_manifests::report::Event;
+use swarm_manifests::{
+    report::Event,
+    seal::{self, Seal},
+};
 
 /// What stands before the hash of a record.
 pub(super) const HASH: &str = ",\"hash\":\"";
@@ -148,6 +152,8 @@ pub struct Verified {
     pub first: u64,
     /// Number of the last.
     pub last: u64,
+    /// The newest record that is sealed, and the fingerprint of the key that sealed it.
+    pub sealed: Option<(u64, String)>,
 }
 
 /// Where the chain breaks.
@@ -168,6 +174,8 @@ pub struct Verify {
     files: std::vec::IntoIter<PathBuf>,
     prev: Option<String>,
     so_far: Verified,
+    /// Hash and key of each sealed record, by its number.
+    seals: BTreeMap<u64, (String, String)>,
 }
 
 impl Verify {
@@ -179,14 +187,40 @@ impl Verify {
                 records: 0,
                 first: 0,
                 last: 0,
+                sealed: None,
             },
+            seals: BTreeMap::new(),
         })
+    }
+
+    /// The same, held against these seals of a box; one that is not genuine breaks the check.
+    pub fn with_seals(mut self, box_name: &str, seals: &[Seal]) -> Result<Self, Broken> {
+        for (at, seal) in seals.iter().enumerate() {
+            let key = seal.check(box_name).map_err(|error| Broken {
+                file: seal::FILE.into(),
+                line: at + 1,
+                what: format!(
+                    "the seal of record {} is not genuine: {error}",
+                    seal.sequence
+                ),
+            })?;
+            let sealed = (seal.hash.clone(), key);
+            let before = self.seals.insert(seal.sequence, sealed);
+            if before.is_some_and(|(hash, _)| hash != seal.hash) {
+                return Err(Broken {
+                    file: seal::FILE.into(),
+                    line: at + 1,
+                    what: format!("record {} was sealed twice, as two", seal.sequence),
+                });
+            }
+        }
+        Ok(self)
     }
 
     /// Checks one more file; some when all are checked.
     pub fn step(&mut self) -> Result<Option<Verified>, Broken> {
         let Some(path) = self.files.next() else {
-            return Ok(Some(self.so_far.clone()));
+            return self.end().map(Some);
         };
         let file = path
             .file_name()
@@ -206,6 +240,22 @@ impl Verify {
             })?;
         }
         Ok(None)
+    }
+
+    /// Nothing that was sealed is missing at the end.
+    fn end(&self) -> Result<Verified, Broken> {
+        let newest = self.seals.last_key_value();
+        match newest {
+            Some((sequence, (_, key))) if *sequence > self.so_far.last => Err(Broken {
+                file: seal::FILE.into(),
+                line: self.seals.len(),
+                what: format!(
+                    "record {sequence} was sealed by {key}, and the journal ends with record {}",
+                    self.so_far.last
+                ),
+            }),
+            _ => Ok(self.so_far.clone()),
+        }
     }
 
     /// All of it at once.
@@ -237,6 +287,14 @@ impl Verify {
             return Err("the first record does not begin the chain".into());
         } else {
             self.so_far.first = sequence;
+        }
+        if let Some((hash, key)) = self.seals.get(&sequence) {
+            if *hash != record.hash {
+                return Err(format!(
+                    "record {sequence} is not the one that {key} sealed"
+                ));
+            }
+            self.so_far.sealed = Some((sequence, key.clone()));
         }
         self.so_far.records += 1;
         self.so_far.last = sequence;

@@ -1,6 +1,11 @@
 //! What a reader of the journal may rely on: it is whole, chained, in order, and survives a crash in the middle of a record.
 
 use super::*;
+use ssh_key::{PrivateKey, private::Ed25519Keypair};
+use swarm_manifests::{
+    seal::{self, Seal},
+    signature,
+};
 
 fn event(action: &str) -> Event {
     serde_json::from_value(serde_json::json!({"sequence": 0, "time": "", "action": action, "workflow": "ramp", "reason": ",\"hash\":\"x\"}"})).expect("an event")
@@ -28,7 +33,8 @@ fn a_journal_verifies_over_rotation_and_reopening() {
         Ok(Verified {
             records: 100,
             first: 1,
-            last: 100
+            last: 100,
+            sealed: None
         })
     );
 }
@@ -127,4 +133,69 @@ fn a_changed_removed_or_reordered_record_is_found() {
         2
     );
     assert_eq!(broken(&[lines[0], lines[1], "{}", lines[3]]), 3);
+}
+
+/// What the agent would have sealed of this journal now.
+fn sealed(journal: &Journal) -> Seal {
+    let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
+    let (sequence, hash) = journal.head();
+    let statement = seal::statement("lab-1", sequence, hash);
+    let signature = signature::sign(&key, seal::NAMESPACE, statement.as_bytes());
+    Seal {
+        sequence,
+        hash: hash.into(),
+        time: String::new(),
+        signature: signature.expect("a signature"),
+    }
+}
+
+/// Where a journal breaks that is held against a seal.
+fn broken(folder: &Path, seal: &Seal) -> Option<Broken> {
+    let check = Verify::new(folder).expect("files");
+    let check = check.with_seals("lab-1", std::slice::from_ref(seal));
+    check.and_then(Verify::run).err()
+}
+
+#[test]
+fn a_seal_shows_that_the_end_was_cut_off_or_everything_written_anew() {
+    let folder = tempfile::tempdir().expect("folder");
+    let seal = sealed(&filled(folder.path(), 30, ROTATE));
+    filled(folder.path(), 5, ROTATE);
+    let check = Verify::new(folder.path()).expect("files");
+    let verified = check.with_seals("lab-1", std::slice::from_ref(&seal));
+    let verified = verified.and_then(Verify::run).expect("a chain");
+    assert_eq!(verified.sealed.map(|(sequence, _)| sequence), Some(30));
+    assert_eq!(verified.last, 35);
+
+    // The end is cut off: the chain is whole, the seal knows better.
+    let file = read::path_of(folder.path(), 1);
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let lines: Vec<&str> = text.lines().collect();
+    std::fs::write(&file, lines[..29].join("\n") + "\n").expect("a file");
+    let whole = Verify::new(folder.path()).expect("files").run();
+    assert_eq!(whole.expect("a chain").last, 29);
+    let why = broken(folder.path(), &seal).expect("it was cut off").what;
+    assert!(why.contains("ends with record 29"), "{why}");
+
+    // All of it is written anew, by the rules of the chain.
+    let anew = tempfile::tempdir().expect("folder");
+    let mut journal = Journal::open(anew.path()).expect("a journal").0;
+    for number in 0..40 {
+        let mut event = event("start");
+        event.reason = Some(format!("made up {number}"));
+        journal.append(event, Wall(0)).expect("room");
+    }
+    assert!(Verify::new(anew.path()).expect("files").run().is_ok());
+    let why = broken(anew.path(), &seal)
+        .expect("it was written anew")
+        .what;
+    assert!(why.contains("is not the one"), "{why}");
+
+    // A seal that somebody made up.
+    let forged = Seal {
+        sequence: 29,
+        ..seal
+    };
+    let why = broken(folder.path(), &forged).expect("it is forged").what;
+    assert!(why.contains("not genuine"), "{why}");
 }

@@ -22,8 +22,10 @@ pub struct Now {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Order {
-    /// `uid 1000 (ann)`.
+    /// `uid 1000 (ann)`, or a person of the policy.
     pub by: String,
+    /// The fingerprint of their key, where it came as a signed request.
+    pub key: Option<String>,
     pub reason: Option<String>,
 }
 

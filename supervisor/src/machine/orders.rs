@@ -300,7 +300,7 @@ impl Turn {
     fn journal_order(&mut self, action: &str, order: &Order, sync: Sync) {
         let record = report::Event {
             by: Some(order.by.clone()),
-            key: None,
+            key: order.key.clone(),
             reason: order.reason.clone(),
             ..self.record(action)
         };

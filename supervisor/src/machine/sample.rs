@@ -42,6 +42,7 @@ pub fn spec(workflow: &str, number: u8, mode: Mode) -> RunSpec {
         stop: Stop::default(),
         limits: Limits::default(),
         sandbox: Sandbox::default(),
+        secrets: std::collections::BTreeMap::new(),
         store: "/nowhere".into(),
     }
 }
@@ -146,6 +147,7 @@ impl Life {
 pub fn order() -> Order {
     Order {
         by: "ann".into(),
+        key: None,
         reason: None,
     }
 }

@@ -545,6 +545,7 @@ fn fresh() -> State {
 fn order() -> Order {
     Order {
         by: "uid 0 (root)".into(),
+        key: None,
         reason: None,
     }
 }

@@ -127,3 +127,6 @@ impl Turn {
 pub(super) fn ready_by(alive: &Alive, ready: &Ready) -> BootTime {
     alive.patience.unwrap_or(alive.started + ready.timeout)
 }
+
+#[cfg(test)]
+mod tests;

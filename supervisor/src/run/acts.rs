@@ -1,6 +1,9 @@
 //! Effects are carried out: what a machine decided reaches the operating system, and its answer comes back as events.
 
-use super::{Supervisor, room::Room};
+use super::{
+    Supervisor,
+    room::{Room, Workflow},
+};
 use crate::{
     machine::{self, Change, Effect, Event, Trouble},
     os::{
@@ -156,6 +159,19 @@ impl Supervisor {
         }
     }
 
+    /// Notes which instances of a workflow are to be looked after until their tree is gone.
+    pub(super) fn note_clearing(&mut self, workflow: &Workflow) {
+        for instance in &workflow.state.instances {
+            let key = (workflow.state.workflow.clone(), instance.number);
+            if machine::wants_gone(&instance.phase) {
+                if self.clearing.insert(key.clone()) {
+                    self.stirred.insert(key);
+                }
+            } else {
+                self.clearing.remove(&key);
+            }
+        }
+    }
     /// Sees which of the trees that should be gone are: of those that something happened to.
     pub(super) fn look_after_trees(&mut self) {
         for (name, instance) in std::mem::take(&mut self.stirred) {
@@ -172,6 +188,7 @@ impl Supervisor {
             if gone && self.main_is_gone(&name, instance) {
                 self.clearing.remove(&(name.clone(), instance));
                 self.finish_output(&name, instance);
+                self.clear_secrets(&name, instance);
                 self.close_tree(&name, instance);
                 if let Some(run) = self.run_of(&name, instance) {
                     self.tell(&name, instance, run, Change::TreeGone);
@@ -261,6 +278,7 @@ impl Supervisor {
         for (instance, room) in rooms {
             self.clearing.remove(&(name.clone(), instance));
             self.forget_kept(name, instance);
+            self.clear_secrets(name, instance);
             self.close_room(*room);
         }
         if let Err(error) = self.snapshots.forget(name) {

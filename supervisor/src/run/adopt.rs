@@ -59,6 +59,7 @@ impl Supervisor {
             self.unfinished = None;
         }
         self.forget_found();
+        self.sweep_secrets();
         Ok(())
     }
 

@@ -33,6 +33,8 @@ use std::{
 };
 use swarm_manifests::{name::Name, report};
 
+/// So long after a record the journal is sealed with it, and with what came meanwhile.
+const SEAL: Duration = Duration::from_secs(5);
 /// More than this is not buffered for an agent that does not read, in bytes.
 const OUT: usize = 4 << 20;
 /// So many journal records wait for an agent that is away; older ones are in the journal only.
@@ -48,6 +50,8 @@ const AGAIN_TO: Duration = Duration::from_secs(30);
 pub(super) struct Link {
     socket: Option<(UnixStream, Token)>,
     decoder: Decoder,
+    /// Descriptors that came with what is not decoded yet.
+    passed: VecDeque<OwnedFd>,
     out: Vec<u8>,
     pub(super) child: Option<Child>,
     /// When it is started again.
@@ -58,6 +62,8 @@ pub(super) struct Link {
     pub(super) retire: Option<BootTime>,
     deaths: u32,
     backlog: VecDeque<report::Event>,
+    /// When it is asked to seal what was journalled.
+    pub(super) seal: Option<BootTime>,
     dirty: BTreeSet<Name>,
     /// When it was told last what changed.
     told: Option<BootTime>,
@@ -82,6 +88,7 @@ impl Link {
         Self {
             socket: None,
             decoder: Decoder::new(),
+            passed: VecDeque::new(),
             out: Vec::new(),
             child: None,
             again: None,
@@ -89,6 +96,7 @@ impl Link {
             retire: None,
             deaths: 0,
             backlog: VecDeque::new(),
+            seal: None,
             dirty: BTreeSet::new(),
             told: None,
             writing: false,
@@ -120,6 +128,12 @@ impl Link {
         self.retire = Some(until);
     }
 
+    /// When it is started again; or, while it is there, when it is asked to seal the journal.
+    pub(super) fn begins_or_seals(&self) -> Option<BootTime> {
+        let seal = self.seal.filter(|_| self.is_there());
+        self.again.into_iter().chain(seal).min()
+    }
+
     pub(super) fn is_there(&self) -> bool {
         self.socket.is_some()
     }
@@ -130,6 +144,7 @@ impl Link {
 
     /// A record was written: the agent hands it on to the map.
     pub(super) fn journaled(&mut self, record: report::Event) {
+        self.seal.get_or_insert_with(|| clock::now() + SEAL);
         if self.backlog.len() == BACKLOG {
             self.backlog.pop_front();
         }
@@ -283,6 +298,7 @@ impl Supervisor {
             self.watch.remove(token, socket.as_fd());
         }
         self.agent.decoder = Decoder::new();
+        self.agent.passed.clear();
         self.agent.out.clear();
         for (_, client) in std::mem::take(&mut self.agent.queries) {
             self.control.fail(

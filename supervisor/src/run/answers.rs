@@ -2,13 +2,19 @@
 
 use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
-    control::{Feed, Goal},
+    control::{Feed, Goal, Person},
     machine::{self, Event, Order, Phase},
     os::{clock, users},
     protocol::{Query, Request, Response, Traffic},
     time::BootTime,
 };
-use std::os::fd::AsFd as _;
+use std::{
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
 use swarm_manifests::{name::Name, status::Row};
 
 /// The longest reason that is kept, in characters.
@@ -22,6 +28,19 @@ impl Supervisor {
                 Err(error) => tracing::warn!(%error, "a client cannot be watched"),
             }
         }
+    }
+
+    /// Somebody whom the agent verified speaks over a socket of the agent's, as if it were ours.
+    pub(super) fn let_speak(&mut self, person: Person, stream: OwnedFd) -> io::Result<()> {
+        let stream = UnixStream::from(stream);
+        stream.set_nonblocking(true)?;
+        let Some(id) = self.control.seat() else {
+            return Ok(());
+        };
+        let token = self.watch.read(stream.as_fd(), Source::Client(id))?;
+        self.control.add(id, stream, token, u32::MAX);
+        self.control.introduce(id, person);
+        Ok(())
     }
 
     pub(super) fn client_ready(&mut self, id: u64) {
@@ -43,6 +62,11 @@ impl Supervisor {
 
     fn answer(&mut self, id: u64, request: Request) {
         self.refresh_agent();
+        let client = self.control.clients.get(&id);
+        if client.is_some_and(|client| client.person.is_some()) && !request.is_for_afar() {
+            let message = "this is done on the box itself only";
+            return self.control.fail(id, 4, message, None);
+        }
         match request {
             Request::List { full } => {
                 let rows = self.rows(full);
@@ -96,13 +120,15 @@ impl Supervisor {
     }
 
     fn order(&self, id: u64, reason: Option<String>) -> Order {
-        let uid = self
-            .control
-            .clients
-            .get(&id)
-            .map_or(u32::MAX, |client| client.uid);
+        let client = self.control.clients.get(&id);
+        let (by, key) = match client.map(|client| (&client.person, client.uid)) {
+            Some((Some(person), _)) => (person.name.clone(), Some(person.key.clone())),
+            Some((None, uid)) => (users::describe(uid), None),
+            None => (users::describe(u32::MAX), None),
+        };
         Order {
-            by: users::describe(uid),
+            by,
+            key,
             reason: reason.map(|reason| reason.chars().take(REASON).collect()),
         }
     }

@@ -3,19 +3,27 @@
 use super::{Supervisor, install::INSTALL};
 use crate::{
     control::{Client, Feed, Follow, PORTION},
+    journal::{Broken, Verified, Verify},
     os::read,
     protocol::{LogLine, Response},
     time::Wall,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::AsFd as _,
+    fs::File,
+    io::{self, Read as _},
+    os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::Path,
 };
-use swarm_manifests::name::Name;
+use swarm_manifests::{
+    name::Name,
+    seal::{self, Seal},
+};
 
 /// At most so many lines of a log are looked at for one answer without `-n`.
 const LINES: usize = 100_000;
+/// So many bytes of seals are read: more than are kept.
+const SEALS: u64 = 4 << 20;
 
 impl Supervisor {
     pub(super) fn answer_logs(
@@ -74,11 +82,47 @@ impl Supervisor {
         logged_instances(&self.log_folder(name))
     }
 
+    /// The check of the journal against the seals that the agent keeps.
+    fn verify(&self) -> Result<Verify, Unsound> {
+        let check = self.journal.verify().map_err(Unsound::Unreadable)?;
+        let file = self.settings.state.join("agent").join(seal::FILE);
+        let opened = File::options()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(file);
+        let mut text = String::new();
+        match opened {
+            Ok(file) => {
+                let read = file.take(SEALS).read_to_string(&mut text);
+                read.map_err(Unsound::Unreadable)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Unsound::Unreadable(error)),
+        }
+        // A line that a crash left half written seals nothing.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let seals = whole.lines().map(serde_json::from_str);
+        let seals: Vec<Seal> = seals.collect::<Result<_, _>>().map_err(|error| {
+            Unsound::Broken(Broken {
+                file: seal::FILE.into(),
+                line: error.line(),
+                what: "this is no seal".into(),
+            })
+        })?;
+        check
+            .with_seals(&self.settings.box_name, &seals)
+            .map_err(Unsound::Broken)
+    }
+
     pub(super) fn answer_history(&mut self, id: u64, workflow: Option<String>, verify: bool) {
         let feed = if verify {
-            self.journal
-                .verify()
-                .map(|check| Feed::Verify(Box::new(check)))
+            match self.verify() {
+                Ok(check) => Ok(Feed::Verify(Box::new(check))),
+                Err(Unsound::Unreadable(error)) => Err(error),
+                Err(Unsound::Broken(broken)) => {
+                    return self.control.say(id, &broken_chain(&broken));
+                }
+            }
         } else {
             self.journal.history().map(|records| Feed::History {
                 records: Box::new(records),
@@ -167,22 +211,38 @@ fn fill(client: &mut Client, printed: &BTreeSet<Name>, folder: &Path) {
                 Ok(None) => continue,
                 Ok(Some(verified)) => Response::Done {
                     exit: 0,
-                    message: Some(format!(
-                        "{} records, {} to {}: the chain is whole",
-                        verified.records, verified.first, verified.last
-                    )),
+                    message: Some(in_words(&verified)),
                 },
-                Err(broken) => Response::Failed {
-                    exit: 1,
-                    message: format!("the journal was changed: {broken}"),
-                    hint: Some(
-                        "somebody with root's rights wrote there, or the disk is failing".into(),
-                    ),
-                },
+                Err(broken) => broken_chain(&broken),
             },
         };
         client.say(&response);
     }
+}
+
+fn in_words(verified: &Verified) -> String {
+    let sealed = match &verified.sealed {
+        Some((sequence, key)) => format!("sealed up to {sequence} by {key}"),
+        None => "not sealed yet".into(),
+    };
+    format!(
+        "{} records, {} to {}: the chain is whole, {sealed}",
+        verified.records, verified.first, verified.last
+    )
+}
+
+fn broken_chain(broken: &Broken) -> Response {
+    Response::Failed {
+        exit: 1,
+        message: format!("the journal was changed: {broken}"),
+        hint: Some("somebody with root's rights wrote there, or the disk is failing".into()),
+    }
+}
+
+/// Why the journal cannot be checked, or need not be.
+enum Unsound {
+    Unreadable(io::Error),
+    Broken(Broken),
 }
 
 /// Lines of all instances that were written since.

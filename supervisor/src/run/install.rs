@@ -239,6 +239,8 @@ impl Supervisor {
             spec.sandbox.network = Network::None;
         }
         place.notify = None;
+        // What an install needs is in its bundle.
+        place.secrets = None;
         self.ensure_output(&name, INSTALL, place.ids.as_ref(), place.spec.limits.log)
             .map_err(text)?;
         let room = self

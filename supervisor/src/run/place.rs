@@ -31,6 +31,8 @@ pub(super) struct Place {
     pub folders: Folders,
     pub bundle: PathBuf,
     pub notify: Option<PathBuf>,
+    /// Where its secrets are, if it has any.
+    pub secrets: Option<PathBuf>,
 }
 
 impl Supervisor {
@@ -50,12 +52,17 @@ impl Supervisor {
         let health = spec.health.iter().map(|health| &health.probe);
         let asks = ready.chain(health).any(|probe| *probe == Probe::Notify);
         let notify = asks.then(|| self.notify_path(&spec.workflow, instance));
+        let has_secrets = !spec.secrets.is_empty();
+        let secrets = has_secrets
+            .then(|| self.vault.folder(&spec.workflow, instance))
+            .flatten();
         Ok(Place {
             spec,
             ids,
             folders,
             bundle,
             notify,
+            secrets,
         })
     }
 
@@ -75,6 +82,8 @@ impl Supervisor {
         };
         let mut write = vec![place.folders.state.clone()];
         write.extend(place.notify.clone());
+        let mut read = vec![place.bundle.clone()];
+        read.extend(place.secrets.clone());
         Launch {
             profile: Profile::Workflow,
             argv: words.iter().map(|word| fill(word).into()).collect(),
@@ -87,7 +96,7 @@ impl Supervisor {
             cgroup: None,
             limits: swarm_manifests::bundle::Limits::default(),
             sandbox: spec.sandbox.clone(),
-            read: vec![place.bundle.clone()],
+            read,
             write,
             stand_ins: Vec::new(),
             hide: self.hidden(),
@@ -126,6 +135,11 @@ impl Supervisor {
         set("SWARM_INSTANCE", instance.to_string().into());
         set("SWARM_BUNDLE", place.bundle.clone().into());
         set("SWARM_STATE", place.folders.state.clone().into());
+        if let Some(folder) = &place.secrets {
+            for variable in spec.secrets.keys() {
+                set(variable, folder.join(variable).into());
+            }
+        }
         if let Some(path) = &place.notify {
             set("NOTIFY_SOCKET", path.clone().into());
         }

@@ -105,6 +105,7 @@ impl Supervisor {
         self.check_stored(&version, &place)?;
         let folders = folders::make(&self.settings.state, name, instance, place.ids.as_ref());
         folders.map_err(|error| Obstacle::disk("its state folder", &error))?;
+        self.lay_out_secrets(&place, instance)?;
         let (stdout, stderr) = self.open_output(name, instance, &place)?;
         self.open_notify(name, instance, &place)?;
         let tree = self.tree(name, instance).map_err(|error| {

@@ -47,6 +47,7 @@ impl Supervisor {
                 let _ = tree.remove();
             }
         }
+        self.clear_all_secrets();
     }
 
     fn ask_all_to_leave(&mut self) -> Vec<Leaver> {

@@ -333,6 +333,7 @@ impl World {
             },
             limits: Limits::default(),
             sandbox: Sandbox::default(),
+            secrets: BTreeMap::new(),
             store: self.state().join("store").join(digest.hex()),
         }
     }

@@ -3,17 +3,13 @@
 use super::{super::Supervisor, OUT};
 use crate::{
     ceiling,
+    control::Person,
     machine::{self, Event, Sync},
-    os::{clock, protections},
+    os::{clock, pass, protections},
     protocol::{Actual, FromAgent, Query, Response, Standing, ToAgent},
     time::BootTime,
 };
-use std::{
-    collections::BTreeMap,
-    io::{self, Read as _},
-    os::fd::AsFd as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, time::Duration};
 use swarm_manifests::name::Name;
 
 /// Between two tellings of what changed.
@@ -22,6 +18,8 @@ const PACE: Duration = Duration::from_millis(20);
 const START_PACE: Duration = Duration::from_millis(500);
 /// So many bytes are read at once.
 const READ: usize = 64 << 10;
+/// So many descriptors may have come with what is not decoded yet.
+const PASSED: usize = 512;
 /// So many workflows in one telling.
 const PORTION: usize = 64;
 
@@ -33,7 +31,7 @@ impl Supervisor {
         let Some((socket, _)) = &mut self.agent.socket else {
             return;
         };
-        let read = socket.read(&mut buffer);
+        let read = pass::receive(socket, &mut buffer, &mut self.agent.passed);
         if let Ok(count) = read {
             self.agent.decoder.push(&buffer[..count]);
         }
@@ -48,16 +46,24 @@ impl Supervisor {
                 ) => {}
             Err(error) => return self.agent_gone(&error.to_string()),
         }
+        if self.agent.passed.len() > PASSED {
+            return self.agent_gone("it hands over more than it says");
+        }
         loop {
             match self.agent.decoder.next_frame::<FromAgent>() {
-                Ok(Some(message)) => self.hear(message),
+                Ok(Some(message)) => {
+                    if let Err(reason) = self.hear(message) {
+                        return self.agent_gone(&reason);
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => return self.agent_gone(&error.to_string()),
             }
         }
     }
 
-    fn hear(&mut self, message: FromAgent) {
+    /// Errors: it is not to be listened to any more.
+    fn hear(&mut self, message: FromAgent) -> Result<(), String> {
         match message {
             FromAgent::Put(mut spec) => {
                 spec.instances = spec.instances.max(1);
@@ -67,6 +73,18 @@ impl Supervisor {
                     Err(trouble) => Event::Forbidden(spec, trouble),
                 };
                 self.queue.push_back((name, event));
+            }
+            FromAgent::Secret { workflow, digest } => {
+                let memory = self.agent.passed.pop_front();
+                let memory = memory.ok_or("it announced a secret and handed none over")?;
+                self.keep_secret(workflow, digest, memory)
+                    .map_err(|error| error.to_string())?;
+            }
+            FromAgent::Speak { by: name, key } => {
+                let socket = self.agent.passed.pop_front();
+                let socket = socket.ok_or("it announced somebody and handed no socket over")?;
+                self.let_speak(Person { name, key }, socket)
+                    .map_err(|error| error.to_string())?;
             }
             FromAgent::Remove {
                 workflow,
@@ -98,6 +116,7 @@ impl Supervisor {
                 last,
             } => self.answered(id, body, exit, last),
         }
+        Ok(())
     }
 
     /// The whole set: who is not in it stands no more.
@@ -183,8 +202,24 @@ impl Supervisor {
             .then(|| link.told.map_or_else(clock::now, |told| told + pace))
     }
 
+    /// The agent seals what was journalled.
+    fn seal_due(&mut self, now: BootTime) {
+        if self.agent.seal.is_some_and(|at| at <= now) && self.agent.is_there() {
+            if !self.journal.is_synced() {
+                // A power cut must not take what is sealed.
+                self.agent.seal = Some(now + PACE * 5);
+                return;
+            }
+            self.agent.seal = None;
+            let (sequence, hash) = self.journal.head();
+            let hash = hash.to_owned();
+            self.agent.say(&ToAgent::Seal { sequence, hash });
+        }
+    }
+
     /// What the agent has not heard yet goes out, as far as it is time and it listens.
     pub(crate) fn publish(&mut self) {
+        self.seal_due(clock::now());
         if self.publish_by().is_some_and(|by| by <= clock::now()) {
             self.tell_agent(PORTION);
         }

@@ -1,0 +1,191 @@
+//! Which requests were used: each once, whatever a map brings again. A request comes in; whether it was used before goes out.
+//!
+//! Touches one small file, which is on the disk before anything is done. What has expired is forgotten behind a floor that only
+//! rises: a clock that is set back brings nothing back.
+
+use crate::trust;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, io, path::PathBuf};
+use swarm_manifests::request::{Outcome, Request};
+
+/// So many are kept; with more that are good at a time, new ones are refused.
+const MOST: usize = 4096;
+
+/// What there is.
+#[derive(Debug)]
+pub struct Used {
+    file: PathBuf,
+    kept: Kept,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    /// What expired up to here is forgotten.
+    floor: Option<Timestamp>,
+    requests: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    expires: Timestamp,
+    /// Without the lines of a log. None: under way, or nobody knows.
+    outcome: Option<Outcome>,
+    /// Whether an agent that is no more began it.
+    #[serde(skip, default = "yes")]
+    is_orphan: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Whether a request was used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It is from now on.
+    Never,
+    /// It is being followed.
+    UnderWay,
+    /// It was followed, and this is what became of it.
+    Done(Outcome),
+    /// It was, or cannot be; in words.
+    Used(String),
+}
+
+impl Used {
+    /// Reads the file; one that cannot be read is an error: what was used might be used again.
+    pub fn open(file: PathBuf) -> io::Result<Self> {
+        let kept = match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { file, kept })
+    }
+
+    /// Uses a request.
+    pub fn take(&mut self, request: &Request, now: Timestamp) -> Before {
+        if let Some(entry) = self.kept.requests.get(&request.id) {
+            return match &entry.outcome {
+                Some(outcome) => Before::Done(outcome.clone()),
+                None if entry.is_orphan => Before::Used(
+                    "it was begun, and the agent ended before it was done; swarm-agent list says how it stands".into(),
+                ),
+                None => Before::UnderWay,
+            };
+        }
+        self.forget(now);
+        if self
+            .kept
+            .floor
+            .is_some_and(|floor| request.expires <= floor)
+        {
+            return Before::Used("it has expired by a clock that was set back since".into());
+        }
+        if self.kept.requests.len() >= MOST {
+            return Before::Used(format!("{MOST} requests are good at a time already"));
+        }
+        let entry = Entry {
+            expires: request.expires,
+            outcome: None,
+            is_orphan: false,
+        };
+        self.kept.requests.insert(request.id.clone(), entry);
+        match self.save() {
+            Ok(()) => Before::Never,
+            Err(error) => {
+                self.kept.requests.remove(&request.id);
+                Before::Used(format!("that it is used could not be noted: {error}"))
+            }
+        }
+    }
+
+    /// What became of one that was used.
+    pub fn done(&mut self, outcome: &Outcome) {
+        let Some(entry) = self.kept.requests.get_mut(&outcome.id) else {
+            return;
+        };
+        entry.outcome = Some(Outcome {
+            lines: Vec::new(),
+            ..outcome.clone()
+        });
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, "what became of a request could not be noted");
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let old = self
+            .kept
+            .requests
+            .values()
+            .filter(|entry| entry.expires <= now);
+        let newest = old.map(|entry| entry.expires).max();
+        self.kept.floor = self.kept.floor.max(newest);
+        self.kept.requests.retain(|_, entry| entry.expires > now);
+    }
+
+    fn save(&self) -> io::Result<()> {
+        trust::replace(&self.file, &serde_json::to_vec(&self.kept)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_manifests::{name::Name, request::Action};
+
+    fn request(id: u8, expires: i64) -> Request {
+        let name = |text| Name::new(text).expect("a name");
+        Request {
+            repository: "r".into(),
+            id: format!("{id:032x}"),
+            action: Action::Start,
+            workflow: name("ramp"),
+            boxes: vec![name("lab-1")],
+            issued: time(0),
+            expires: time(expires),
+            reason: None,
+        }
+    }
+
+    fn time(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    fn used(before: &Before) -> bool {
+        matches!(before, Before::Used(_))
+    }
+
+    #[test]
+    fn a_request_is_used_once_also_after_a_restart_and_with_the_clock_set_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("requests.json");
+        let mut first = Used::open(file.clone()).expect("a file");
+        assert_eq!(first.take(&request(1, 100), time(10)), Before::Never);
+        assert_eq!(first.take(&request(1, 100), time(10)), Before::UnderWay);
+        assert_eq!(first.take(&request(2, 100), time(10)), Before::Never);
+        let outcome = Outcome {
+            id: request(2, 100).id,
+            exit: 0,
+            message: "started".into(),
+            rule: None,
+            lines: vec![],
+        };
+        first.done(&outcome);
+        let mut second = Used::open(file.clone()).expect("a file");
+        assert!(used(&second.take(&request(1, 100), time(20))));
+        assert_eq!(
+            second.take(&request(2, 100), time(20)),
+            Before::Done(outcome)
+        );
+        // Expired and forgotten; then the clock is set back to when it was good.
+        assert_eq!(second.take(&request(3, 300), time(150)), Before::Never);
+        let mut third = Used::open(file.clone()).expect("a file");
+        assert!(used(&third.take(&request(1, 100), time(20))));
+        assert!(used(&third.take(&request(2, 100), time(20))));
+        std::fs::write(&file, "garbage").expect("a file");
+        assert!(Used::open(file).is_err(), "what was used was forgotten");
+    }
+}
