@@ -117,8 +117,9 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         events,
         timings,
     };
+    let _configuration = hooks::watch_configuration(&config, &reloads);
     let walker = Walker {
-        config: config.clone(),
+        config,
         config_out,
         orders: orders_in,
         reloads: reloads_in.clone(),
@@ -129,22 +130,13 @@ async fn serve(config: Rc<Config>, socket: std::os::unix::net::UnixStream) -> an
         out,
     };
     spawn(&tasks, &stop, "walk", walker.run());
-    spawn(
-        &tasks,
-        &stop,
-        "webhook",
-        hooks::serve(
-            config_in.clone(),
-            reloads_in,
-            wake.clone(),
-            deaf,
-            stop.clone(),
-        ),
-    );
+    let config = config_in.clone();
+    let hooks = hooks::serve(config, reloads_in, wake.clone(), deaf, stop.clone());
+    spawn(&tasks, &stop, "webhook", hooks);
     let figures = metrics::Inlets::new(measure, timings_in, contact_in.clone());
     let figures = metrics::serve(config_in.clone(), figures, stop.clone());
     spawn(&tasks, &stop, "metrics", figures);
-    let _configuration = hooks::watch_configuration(&config, &reloads);
+
     // supervisor ─► report
     let inlets = report::Inlets {
         config: config_in.clone(),

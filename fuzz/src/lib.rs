@@ -62,8 +62,8 @@ fn lock(bytes: &[u8]) {
     }
 }
 
-/// A file with problems gives no value, and one without gives one.
-fn decided<T, P>(read: (Option<T>, Vec<P>)) {
+/// What gives no value says why.
+fn decided<T, P>(read: &(Option<T>, Vec<P>)) {
     assert!(
         read.0.is_some() || !read.1.is_empty(),
         "nothing, and no word why"
@@ -71,23 +71,23 @@ fn decided<T, P>(read: (Option<T>, Vec<P>)) {
 }
 
 fn bundle(bytes: &[u8]) {
-    decided(bundle::read("bundle.toml", bytes));
+    decided(&bundle::read("bundle.toml", bytes));
 }
 
 fn manifest(bytes: &[u8]) {
-    decided(manifest::read("manifests/ramp.toml", bytes));
+    decided(&manifest::read("manifests/ramp.toml", bytes));
 }
 
 fn policy(bytes: &[u8]) {
-    decided(policy::read("policy.toml", bytes));
+    decided(&policy::read("policy.toml", bytes));
 }
 
 fn agent(bytes: &[u8]) {
-    decided(settings::read("agent.toml", bytes));
+    decided(&settings::read("agent.toml", bytes));
 }
 
 fn roster(bytes: &[u8]) {
-    decided(roster::read("boxes/lab-1.toml", bytes));
+    decided(&roster::read("boxes/lab-1.toml", bytes));
 }
 
 /// A selector that parses says of every box whether it chooses it; a mark lies within the text.

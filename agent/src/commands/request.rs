@@ -81,7 +81,7 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
         match answer {
             None => eprintln!("{name}: has not answered yet"),
             Some(answer) if answer.exit != 0 => {
-                eprintln!("{name}: {}", text::one_line(&answer.message))
+                eprintln!("{name}: {}", text::one_line(&answer.message));
             }
             Some(answer) => {
                 for line in &answer.lines {
