@@ -1,5 +1,7 @@
 //! What instances print goes to their logs, and is looked through for readiness. Touches pipes and log files.
 
+mod rest;
+
 use super::{Supervisor, room::Output, room::STREAMS};
 use crate::{
     machine::{Change, Phase, Readiness},
@@ -10,7 +12,7 @@ use crate::{
     protocol::Stream,
     time::BootTime,
 };
-use std::{fs, io, os::fd::AsFd as _, path::PathBuf, sync::Arc};
+use std::{io, os::fd::AsFd as _, sync::Arc};
 use swarm_manifests::{
     bundle::{LinePattern, Probe},
     name::Name,
@@ -20,8 +22,6 @@ use swarm_manifests::{
 const PORTION: usize = 64 << 10;
 /// A pipe holds 64 KiB by default, and so much at most.
 const FULL_PIPE: usize = 1 << 20;
-/// How a kept line begins that goes on from what is in the log.
-const GOES_ON: &[u8] = b"\n";
 
 impl Supervisor {
     /// Something came through a pipe: one portion of it is taken; what is left wakes us again.
@@ -358,51 +358,6 @@ impl Output {
             cuts: false,
         };
         Ok((head, bytes))
-    }
-
-    /// A line without its end outlives us: it has left the pipe. In the file a line that goes on begins with a line's end, which is in
-    /// no such line.
-    fn keep_rest(&mut self, stream: Stream) -> io::Result<()> {
-        let (path, rest) = (self.rest_path(stream), self.log.rest(stream));
-        let kept = &mut self.kept_rest[Supervisor::stream_index(stream)];
-        let Some(rest) = rest else {
-            return if std::mem::take(kept) {
-                fs::remove_file(path)
-            } else {
-                Ok(())
-            };
-        };
-        *kept = true;
-        let new = path.with_extension("new");
-        let bytes = if rest.continues {
-            &[GOES_ON, rest.bytes].concat()
-        } else {
-            rest.bytes
-        };
-        fs::write(&new, bytes).and_then(|()| fs::rename(&new, &path))
-    }
-
-    /// What a former life of ours kept so, and whether it goes on from what is in the log.
-    fn kept_rest(&mut self, stream: Stream) -> io::Result<(Vec<u8>, bool)> {
-        match fs::read(self.rest_path(stream)) {
-            Ok(rest) => {
-                self.kept_rest[Supervisor::stream_index(stream)] = true;
-                Ok(rest
-                    .strip_prefix(GOES_ON)
-                    .map_or_else(|| (rest.clone(), false), |rest| (rest.to_vec(), true)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), false)),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn rest_path(&self, stream: Stream) -> PathBuf {
-        let name = if stream == Stream::Stdout {
-            "stdout.rest"
-        } else {
-            "stderr.rest"
-        };
-        self.pipes.folder().join(name)
     }
 }
 
