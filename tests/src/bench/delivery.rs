@@ -103,7 +103,7 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
         }
         std::thread::sleep(PAUSE);
         commits::move_branch(&deploy, commit)?;
-        let used = || -> Result<f64> { Ok(cpu(roles.supervisor)? + cpu(roles.agent)?) };
+        let used = || -> Result<f64> { roles.all().into_iter().map(cpu).sum() };
         let ours = || -> Result<(f64, f64)> {
             let before = used()?;
             let moved = monotonic()?;

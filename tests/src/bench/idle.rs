@@ -17,7 +17,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Memory is looked at so often in a minute.
 const LOOKS: u32 = 6;
 
-/// Supervisor and agent together.
+/// Supervisor, keeper and agent together.
 #[derive(Debug, Default)]
 pub struct Idle {
     /// Megabytes.
@@ -75,7 +75,13 @@ pub fn idle(minutes: usize) -> Result<Idle> {
 }
 
 fn minute(roles: Roles, idle: &mut Idle) -> Result<()> {
-    let used = || -> Result<(f64, f64)> { Ok((cpu(roles.supervisor)?, cpu(roles.agent)?)) };
+    let used = || -> Result<(f64, f64)> {
+        let supervisor = cpu(roles.supervisor)?;
+        Ok((
+            supervisor,
+            supervisor + cpu(roles.keeper)? + cpu(roles.agent)?,
+        ))
+    };
     let before = used()?;
     for _ in 0..LOOKS {
         std::thread::sleep(Duration::from_secs(60) / LOOKS);
@@ -83,13 +89,17 @@ fn minute(roles: Roles, idle: &mut Idle) -> Result<()> {
             indexer_of(roles.supervisor).is_none(),
             "an indexer runs on a box that has nothing to do"
         );
-        let (supervisor, agent) = (memory(roles.supervisor)?, memory(roles.agent)?);
-        idle.resident.push(supervisor.resident + agent.resident);
-        idle.proportional
-            .push(supervisor.proportional + agent.proportional);
+        let (mut resident, mut proportional) = (0.0, 0.0);
+        for pid in roles.all() {
+            let held = memory(pid)?;
+            resident += held.resident;
+            proportional += held.proportional;
+        }
+        idle.resident.push(resident);
+        idle.proportional.push(proportional);
     }
     let after = used()?;
-    idle.cpu.push(after.0 - before.0 + after.1 - before.1);
+    idle.cpu.push(after.1 - before.1);
     idle.supervisor_cpu.push(after.0 - before.0);
     Ok(())
 }

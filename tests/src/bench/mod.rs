@@ -269,7 +269,7 @@ fn idling(found: &mut Findings) -> Result<()> {
         });
     };
     row(
-        "idle: supervisor and agent, resident",
+        "idle: supervisor, keeper and agent, resident",
         "MB",
         idle.resident,
         Goal::AtMost(12.0),

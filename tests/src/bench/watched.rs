@@ -1,7 +1,7 @@
 //! The processes of a box as `/proc` shows them: who they are, what they cost. Reads `/proc` and their clocks.
 
 use crate::{
-    process::{child_in_role, executable, indexer_of, until},
+    process::{child_in_role, child_named, executable, indexer_of, until},
     world::swarm_program,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -25,12 +25,13 @@ pub fn monotonic() -> Result<i64> {
     Ok(now.tv_sec() * 1_000_000_000 + now.tv_nsec())
 }
 
-/// Supervisor and agent of a box.
+/// Supervisor and agent of a box, and the keeper of what the kernel forgets.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
 pub struct Roles {
     pub supervisor: u32,
     pub agent: u32,
+    pub keeper: u32,
 }
 
 impl Roles {
@@ -47,7 +48,18 @@ impl Roles {
                 program.display()
             );
         }
-        Ok(Self { supervisor, agent })
+        let keeper =
+            child_named(supervisor, "swarm-keeper").context("the supervisor has no keeper")?;
+        Ok(Self {
+            supervisor,
+            agent,
+            keeper,
+        })
+    }
+
+    /// Every process of ours that is there all the time.
+    pub fn all(self) -> [u32; 3] {
+        [self.supervisor, self.keeper, self.agent]
     }
 }
 

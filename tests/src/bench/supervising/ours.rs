@@ -4,7 +4,7 @@ use super::contender::{Contender, stamps, until_started};
 use crate::{
     Deploy, SwarmBox, World,
     bench::watched::Roles,
-    process::{Running, child_in_role, child_named, until},
+    process::{Running, child_in_role, until},
     world::swarm_program,
 };
 use anyhow::{Context, Result};
@@ -159,9 +159,7 @@ impl Contender for Ours<'_> {
     }
 
     fn supervising(&self) -> Result<Vec<u32>> {
-        let roles = self.roles()?;
-        let keeper = child_named(roles.supervisor, "swarm-keeper").context("a keeper")?;
-        Ok(vec![roles.supervisor, keeper, roles.agent])
+        Ok(self.roles()?.all().to_vec())
     }
 
     fn list(&self) -> Option<Command> {
