@@ -13,21 +13,21 @@ use nix::{
         stat::{Mode, fchmod, fstat, mkdirat},
         statfs::{TMPFS_MAGIC, fstatfs},
     },
-    unistd::{Gid, Uid, fchown, geteuid},
+    unistd::{AccessFlags, Gid, Uid, access, fchown, geteuid},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
 };
 use swarm_manifests::name::Name;
 
-/// Where file systems in memory are, by habit.
-const MEMORY: [&str; 2] = ["/dev/shm", "/run"];
+/// Where file systems in memory are, by habit: where root alone writes first, so that nobody else can be there before us.
+const MEMORY: [&str; 2] = ["/run", "/dev/shm"];
 /// The largest secret, in bytes.
 const MOST: usize = 1 << 20;
 
@@ -74,6 +74,7 @@ impl Folder {
     pub fn of(state: &Path) -> Result<Self, SecretError> {
         let is_memory = |path: &&&str| {
             let folder = open_folder(Path::new(path)).ok();
+            let folder = folder.filter(|_| access(**path, AccessFlags::W_OK).is_ok());
             let kind = folder.and_then(|folder| fstatfs(folder).ok());
             kind.is_some_and(|kind| kind.filesystem_type() == TMPFS_MAGIC)
         };
@@ -116,12 +117,18 @@ impl Folder {
 
     /// Removes an instance's secrets; none there is fine.
     pub fn clear(&self, workflow: &Name, instance: u16) -> Result<(), SecretError> {
-        remove(&self.of_instance(workflow, instance))
+        match self.base()? {
+            Some(base) => remove(&below(&base, &format!("{workflow}.{instance}"))),
+            None => Ok(()),
+        }
     }
 
     /// Removes those of every instance that `stays` does not name.
     pub fn sweep(&self, stays: impl Fn(&str) -> bool) -> Result<(), SecretError> {
-        let Ok(entries) = fs::read_dir(&self.0) else {
+        let Some(base) = self.base()? else {
+            return Ok(());
+        };
+        let Ok(entries) = fs::read_dir(below(&base, "")) else {
             return Ok(());
         };
         for entry in entries.flatten() {
@@ -134,19 +141,33 @@ impl Folder {
         Ok(())
     }
 
-    /// Below a folder that everybody may write to: somebody else may have been there first.
     fn make(&self) -> Result<OwnedFd, SecretError> {
         match nix::unistd::mkdir(&self.0, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(at(&self.0, errno)),
         }
-        let folder = open_folder(&self.0).map_err(|_| SecretError::Foreign(self.0.clone()))?;
+        self.base()?.ok_or_else(|| at(&self.0, Errno::ENOENT))
+    }
+
+    /// The folder, held open, if it is there and ours alone. Everybody may write around it: somebody else may have been there first,
+    /// and what they put there is neither written to nor removed.
+    fn base(&self) -> Result<Option<OwnedFd>, SecretError> {
+        let folder = match open_folder(&self.0) {
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(_) => return Err(SecretError::Foreign(self.0.clone())),
+            Ok(folder) => folder,
+        };
         let stat = fstat(&folder).map_err(|errno| at(&self.0, errno))?;
         if stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o7777 != 0o700 {
             return Err(SecretError::Foreign(self.0.clone()));
         }
-        Ok(folder)
+        Ok(Some(folder))
     }
+}
+
+/// A path below a folder that is held open, whatever stands at the folder's own path by now.
+fn below(folder: &OwnedFd, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
 }
 
 fn at(path: &Path, errno: Errno) -> SecretError {
@@ -279,7 +300,11 @@ mod tests {
             matches!(done, Err(SecretError::Foreign(_)))
         };
         symlink(state.path(), &folder.0).expect("room");
+        let precious = state.path().join("ramp.0");
+        fs::create_dir(&precious).expect("room");
         assert!(refused(), "a link was followed");
+        assert!(folder.sweep(|_| false).is_err() && folder.clear(&name("ramp"), 0).is_err());
+        assert!(precious.exists(), "somebody else's folder was removed");
         fs::remove_file(&folder.0).expect("it is ours");
         fs::create_dir(&folder.0).expect("room");
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).expect("it is ours");

@@ -56,12 +56,17 @@ impl Supervisor {
     ) -> Result<(), SecretError> {
         let sealed = Sealed::new(memory)?;
         if self.vault.held.len() >= MOST {
-            let workflows = self.workflows.values();
-            let named: BTreeSet<(Name, Digest)> = workflows.flat_map(|w| named(&w.state)).collect();
-            self.vault.held.retain(|key, _| named.contains(key));
+            self.forget_secrets();
         }
         self.vault.held.insert((workflow, digest), sealed);
         Ok(())
+    }
+
+    /// What no workflow names any more goes.
+    fn forget_secrets(&mut self) {
+        let workflows = self.workflows.values();
+        let named: BTreeSet<(Name, Digest)> = workflows.flat_map(|w| named(&w.state)).collect();
+        self.vault.held.retain(|key, _| named.contains(key));
     }
 
     /// The secrets of an instance that is about to start become files.
