@@ -302,6 +302,7 @@ impl Supervisor {
             self.notices_deadline(),
             self.watchdog.deadline(),
             self.upgrade.deadline(),
+            self.indexers_deadline(),
         ];
         rest.into_iter().flatten().min()
     }
@@ -317,6 +318,7 @@ impl Supervisor {
 
     fn due(&mut self) {
         let now = clock::now();
+        self.end_late_indexers(now);
         let due = self.ticks.iter().take_while(|(at, _)| *at <= now);
         self.queue
             .extend(due.map(|(_, name)| (name.clone(), Event::Tick)));

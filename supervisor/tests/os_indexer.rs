@@ -93,6 +93,19 @@ fn a_socket_ends_it() {
 }
 
 #[test]
+fn another_process_ends_it() {
+    let exit = inside(|_| {
+        // SAFETY: the child of a fork that should not be does nothing but end.
+        match unsafe { libc::fork() } {
+            // SAFETY: it ends this process, and returns to nobody.
+            0 => unsafe { libc::_exit(0) },
+            pid => pid < 0,
+        }
+    });
+    assert_eq!(exit, killed());
+}
+
+#[test]
 fn a_new_program_ends_it() {
     assert_eq!(
         inside(|_| Command::new("/bin/true").exec().kind() == std::io::ErrorKind::NotFound),

@@ -86,6 +86,11 @@ const DENIED_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[i64] = &[];
 
+#[cfg(target_arch = "x86_64")]
+const FORKS_HERE: &[i64] = &[libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const FORKS_HERE: &[i64] = &[];
+
 /// Flags of clone(2) that make namespaces; not `CLONE_NEWTIME`, whose bit is a signal number there.
 const NAMESPACES: &[i32] = &[
     libc::CLONE_NEWNS,
@@ -144,14 +149,19 @@ pub fn for_indexer() -> Option<BpfProgram> {
         libc::SYS_shmget,
         libc::SYS_memfd_create,
     ];
-    let mut rules = denied(DENIED.iter().chain(DENIED_HERE).chain(MORE));
-    rules.insert(
-        libc::SYS_clone,
-        NAMESPACES
+    let mut rules = denied(
+        DENIED
             .iter()
-            .filter_map(|&flag| flag_is_set(0, flag))
-            .collect(),
+            .chain(DENIED_HERE)
+            .chain(MORE)
+            .chain(FORKS_HERE),
     );
+    let mut clones: Vec<SeccompRule> = NAMESPACES
+        .iter()
+        .filter_map(|&flag| flag_is_set(0, flag))
+        .collect();
+    clones.push(is_no_thread()?);
+    rules.insert(libc::SYS_clone, clones);
     compile(rules, SeccompAction::KillProcess)
 }
 
@@ -163,6 +173,15 @@ fn flag_is_set(argument: u8, flag: i32) -> Option<SeccompRule> {
     let flag = u64::try_from(flag).ok()?;
     SeccompRule::new(vec![
         SeccompCondition::new(argument, Len::Dword, Op::MaskedEq(flag), flag).ok()?,
+    ])
+    .ok()
+}
+
+/// A clone that is no thread: another process.
+fn is_no_thread() -> Option<SeccompRule> {
+    let flag = u64::try_from(libc::CLONE_THREAD).ok()?;
+    SeccompRule::new(vec![
+        SeccompCondition::new(0, Len::Dword, Op::MaskedEq(flag), 0).ok()?,
     ])
     .ok()
 }

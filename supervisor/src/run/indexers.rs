@@ -10,11 +10,13 @@ use super::{
 use crate::{
     machine::in_words,
     os::{
+        clock,
         identity::Pidfd,
         launch::{Ids, Launch, Profile},
         report::Report,
         spawn,
     },
+    time::BootTime,
 };
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 use swarm_manifests::{
     bundle::{Limits, Network, Sandbox},
@@ -38,6 +41,8 @@ use swarm_manifests::{
 
 /// So many at once: the agent needs two.
 const MOST: usize = 4;
+/// After so long one is ended: the agent has given it up before.
+const TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Everything under way.
 #[derive(Default)]
@@ -48,6 +53,7 @@ pub(super) struct Indexers {
 }
 
 struct Running {
+    until: BootTime,
     pidfd: Pidfd,
     token: Token,
     report: Report,
@@ -98,9 +104,26 @@ impl Supervisor {
         }
     }
 
-    /// The agent connects.
+    /// When the oldest has had its time.
+    pub(super) fn indexers_deadline(&self) -> Option<BootTime> {
+        let running = self.indexers.running.values();
+        running.map(|running| running.until).min()
+    }
+
+    /// Ends those that have had their time; that they ended is noticed like any other end.
+    pub(super) fn end_late_indexers(&mut self, now: BootTime) {
+        for running in self.indexers.running.values_mut() {
+            if running.until <= now {
+                tracing::warn!("an indexer did not end within {TIME:?} and is ended");
+                spawn::end(&running.pidfd);
+                running.until = now + TIME;
+            }
+        }
+    }
+
+    /// The agent connects. One after the other, and everything else has its turn between them.
     pub(super) fn indexer_wanted(&mut self) {
-        loop {
+        for _ in 0..MOST {
             let Some((listener, _)) = &self.indexers.listener else {
                 return;
             };
@@ -161,6 +184,7 @@ impl Supervisor {
         })?;
         self.indexers.next += 1;
         let running = Running {
+            until: clock::now() + TIME,
             pidfd: born.pidfd,
             token,
             report: born.report,
