@@ -72,6 +72,7 @@ impl Echo {
     }
 
     fn exchange(&mut self, begun: Instant) -> Heard {
+        self.line.give(WHOLE);
         if self.line.send(&self.exchange.said).is_err() {
             return Heard::Closed;
         }

@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncBufRead as _, AsyncRead, AsyncWrite, ReadBuf},
@@ -21,8 +21,8 @@ pub(crate) const SHORT: usize = 4 << 10;
 pub(crate) enum Socket {
     /// The runtime.
     Watched(TcpStream),
-    /// Whoever reads or writes.
-    Blocking(std::net::TcpStream),
+    /// Whoever reads or writes, and not after that moment.
+    Blocking(std::net::TcpStream, Instant),
     /// Lost between the two.
     Lost,
 }
@@ -35,18 +35,27 @@ impl Socket {
             stream.set_nonblocking(false)?;
             stream.set_read_timeout(Some(limit))?;
             stream.set_write_timeout(Some(limit))?;
-            *self = Self::Blocking(stream);
+            *self = Self::Blocking(stream, Instant::now() + limit);
         }
         Ok(())
     }
 
     /// From now on the runtime waits.
     fn watch(&mut self) -> io::Result<()> {
-        if let Self::Blocking(stream) = std::mem::replace(self, Self::Lost) {
+        if let Self::Blocking(stream, _) = std::mem::replace(self, Self::Lost) {
             stream.set_nonblocking(true)?;
             *self = Self::Watched(TcpStream::from_std(stream)?);
         }
         Ok(())
+    }
+}
+
+/// TLS reads on until a record is whole, however slowly its bytes come: each read asks whether there is time left.
+fn in_time(until: Instant) -> io::Result<()> {
+    if Instant::now() < until {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -58,9 +67,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Watched(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Blocking(stream) => Poll::Ready(
-                io::Read::read(stream, buf.initialize_unfilled()).map(|read| buf.advance(read)),
-            ),
+            Self::Blocking(stream, until) => Poll::Ready(in_time(*until).and_then(|()| {
+                io::Read::read(stream, buf.initialize_unfilled()).map(|read| buf.advance(read))
+            })),
             Self::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -82,7 +91,9 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Watched(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-            Self::Blocking(stream) => Poll::Ready(io::Write::write_vectored(stream, parts)),
+            Self::Blocking(stream, until) => {
+                Poll::Ready(in_time(*until).and_then(|()| io::Write::write_vectored(stream, parts)))
+            }
             Self::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -98,7 +109,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Watched(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Blocking(_) | Self::Lost => Poll::Ready(Ok(())),
+            Self::Blocking(..) | Self::Lost => Poll::Ready(Ok(())),
         }
     }
 }
@@ -229,9 +240,17 @@ impl Line {
         }
     }
 
-    /// Away from the runtime: [`Line::send`] and [`Line::receive`] wait for at most `limit` at each step.
+    /// Away from the runtime: [`Line::send`] and [`Line::receive`] wait for at most `limit` at each step, and for nothing after
+    /// [`Line::give`]'s moment.
     pub fn block(&mut self, limit: Duration) -> io::Result<()> {
         self.socket().block(limit)
+    }
+
+    /// Of a line that blocks: so long all that follows may take together.
+    pub fn give(&mut self, whole: Duration) {
+        if let Socket::Blocking(_, until) = self.socket() {
+            *until = Instant::now() + whole;
+        }
     }
 
     /// Back to the runtime.
