@@ -11,7 +11,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use swarm_manifests::{
     name::Name,
@@ -30,8 +30,12 @@ use used::{Before, Used};
 
 /// How long an order may take on the box: longer than any grace that is reasonable.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// So many bytes of a log go through the map at most.
+/// So many bytes of a log, as they are written in JSON, go through the map at most.
 const MAX_LINES: usize = 256 << 10;
+/// So many bytes of what became of requests go into one report.
+const MAX_REPORTED: usize = 1 << 20;
+/// So many requests in a minute that nobody known signed are journaled; of the others the log of this program tells.
+const STRANGERS: u32 = 10;
 /// So many orders are under way at a time; the map keeps the others.
 const AT_ONCE: usize = 16;
 
@@ -49,6 +53,8 @@ pub struct Requests {
     under_way: JoinSet<Outcome>,
     /// What the map has not heard yet.
     outcomes: Vec<Outcome>,
+    /// Since when strangers' requests are counted, and how many came.
+    strangers: (Instant, u32),
     out: Outlets,
 }
 
@@ -56,16 +62,25 @@ impl Requests {
     /// Reads what was used already.
     pub fn open(file: PathBuf, out: Outlets) -> anyhow::Result<Self> {
         Ok(Self {
-            used: Used::open(file).context("which requests were used")?,
+            used: Used::open(file, jiff::Timestamp::now()).context("which requests were used")?,
             under_way: JoinSet::new(),
             outcomes: Vec::new(),
+            strangers: (Instant::now(), 0),
             out,
         })
     }
 
-    /// What the map is to be told.
+    /// What the map is to be told next: the oldest, as many as one report holds, and at least one where there is one.
     pub fn outcomes(&self) -> &[Outcome] {
-        &self.outcomes
+        let mut left = MAX_REPORTED;
+        let fit = self.outcomes.iter().take_while(|outcome| {
+            let size = serde_json::to_vec(outcome).map_or(0, |text| text.len());
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let count = fit.count().max(1).min(self.outcomes.len());
+        &self.outcomes[..count]
     }
 
     /// The map has heard the first so many.
@@ -87,7 +102,7 @@ impl Requests {
 
     /// Takes what the map brought: each is followed, or refused.
     pub fn take(&mut self, here: &Name, picture: &Picture, waiting: Vec<Signed>) {
-        for signed in waiting {
+        for signed in waiting.into_iter().take(AT_ONCE) {
             if self.under_way.len() >= AT_ONCE {
                 return;
             }
@@ -153,12 +168,14 @@ impl Requests {
         let (verb, workflow) = (request.action.verb(), &request.workflow);
         tracing::warn!(rule = refusal.rule.id, reason = refusal.reason, verb, %workflow, "a request is refused");
         let reason = format!("{verb} through the map: {}", refusal.reason);
-        let _ = self.out.events.try_send(Event {
-            action: "refuse".into(),
-            rule: Some(refusal.rule.id.into()),
-            reason: Some(reason),
-            ..record(request, by)
-        });
+        if by.is_some() || self.journals_a_stranger() {
+            let _ = self.out.events.try_send(Event {
+                action: "refuse".into(),
+                rule: Some(refusal.rule.id.into()),
+                reason: Some(reason),
+                ..record(request, by)
+            });
+        }
         let outcome = Outcome {
             id: request.id.clone(),
             exit: 4,
@@ -166,8 +183,20 @@ impl Requests {
             rule: Some(refusal.rule.id.into()),
             lines: Vec::new(),
         };
-        self.used.done(&outcome);
+        // What nobody signed says nothing about a request that was followed, whatever id it has.
+        if by.is_some() {
+            self.used.done(&outcome);
+        }
         self.outcomes.push(outcome);
+    }
+
+    /// A map that makes requests up must not wash the journal away.
+    fn journals_a_stranger(&mut self) -> bool {
+        if self.strangers.0.elapsed() >= Duration::from_secs(60) {
+            self.strangers = (Instant::now(), 0);
+        }
+        self.strangers.1 = self.strangers.1.saturating_add(1);
+        self.strangers.1 <= STRANGERS
     }
 }
 
@@ -234,7 +263,8 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
         Ok(answers) => answers.into_iter().for_each(|answer| match answer {
             Response::Log(line) => {
                 let line = written(&line);
-                if let Some(rest) = left.checked_sub(line.len()) {
+                let size = serde_json::to_string(&line).map_or(MAX_LINES, |text| text.len());
+                if let Some(rest) = left.checked_sub(size) {
                     left = rest;
                     outcome.lines.push(line);
                 }

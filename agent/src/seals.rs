@@ -6,8 +6,8 @@ use crate::{report::box_key, settings::Config, trust};
 use anyhow::Context;
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Write},
+    os::unix::fs::{FileExt as _, OpenOptionsExt},
     path::PathBuf,
 };
 use swarm_manifests::{
@@ -18,6 +18,8 @@ use swarm_manifests::{
 
 /// A longer file loses its older half, in bytes.
 const MOST: u64 = 1 << 20;
+/// A seal is shorter, in bytes.
+const TAIL: u64 = 8 << 10;
 
 /// Seals with the box's key.
 pub struct Sealer {
@@ -50,6 +52,7 @@ impl Sealer {
         let mut line = serde_json::to_vec(&seal)?;
         line.push(b'\n');
         let mut file = OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
@@ -58,7 +61,9 @@ impl Sealer {
         if file.metadata()?.len() > MOST {
             return self.halve(&line);
         }
+        mend(&file)?;
         file.write_all(&line)?;
+        file.sync_data()?;
         Ok(())
     }
 
@@ -70,5 +75,41 @@ impl Sealer {
         let kept = [&text[from..], line].concat();
         trust::replace(&self.file, &kept)?;
         Ok(())
+    }
+}
+
+/// A seal whose writing was cut off goes: the next one would stand on the same line, and be none.
+fn mend(file: &fs::File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut tail = vec![0; usize::try_from(length.min(TAIL)).unwrap_or(0)];
+    let begin = length - tail.len() as u64;
+    file.read_exact_at(&mut tail, begin)?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n');
+    let whole = whole.map_or(begin, |at| begin + at as u64 + 1);
+    if whole < length {
+        file.set_len(whole)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_that_was_cut_off_goes_before_the_next_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("seals");
+        for (before, after) in [
+            ("", ""),
+            ("one\n", "one\n"),
+            ("one\ntw", "one\n"),
+            ("tw", ""),
+        ] {
+            fs::write(&path, before).expect("a file");
+            let file = OpenOptions::new().read(true).append(true).open(&path);
+            mend(&file.expect("a file")).expect("it can be mended");
+            assert_eq!(fs::read_to_string(&path).expect("a file"), after);
+        }
     }
 }

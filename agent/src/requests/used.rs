@@ -23,6 +23,9 @@ pub struct Used {
 struct Kept {
     /// What expired up to here is forgotten.
     floor: Option<Timestamp>,
+    /// What was issued up to here may have been used: the list was lost then.
+    #[serde(default)]
+    lost: Option<Timestamp>,
     requests: BTreeMap<String, Entry>,
 }
 
@@ -54,14 +57,30 @@ pub enum Before {
 }
 
 impl Used {
-    /// Reads the file; one that cannot be read is an error: what was used might be used again.
-    pub fn open(file: PathBuf) -> io::Result<Self> {
-        let kept = match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
+    /// Reads the file. One that makes no sense is put aside, and what was issued before `now` counts as used: it might have been.
+    pub fn open(file: PathBuf, now: Timestamp) -> io::Result<Self> {
+        let text = match std::fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let kept = Kept::default();
+                return Ok(Self { file, kept });
+            }
             Err(error) => return Err(error),
         };
-        Ok(Self { file, kept })
+        let kept = serde_json::from_slice(&text);
+        let is_lost = kept.is_err();
+        let mut used = Self {
+            file,
+            kept: kept.unwrap_or_default(),
+        };
+        if is_lost {
+            let aside = used.file.with_extension("damaged");
+            tracing::error!(file = %used.file.display(), aside = %aside.display(), "which requests were used cannot be read");
+            std::fs::rename(&used.file, &aside)?;
+            used.kept.lost = Some(now);
+            used.save()?;
+        }
+        Ok(used)
     }
 
     /// Uses a request.
@@ -82,6 +101,11 @@ impl Used {
             .is_some_and(|floor| request.expires <= floor)
         {
             return Before::Used("it has expired by a clock that was set back since".into());
+        }
+        if self.kept.lost.is_some_and(|lost| request.issued <= lost) {
+            return Before::Used(
+                "this box has lost its list of used requests since it was issued; ask again".into(),
+            );
         }
         if self.kept.requests.len() >= MOST {
             return Before::Used(format!("{MOST} requests are good at a time already"));
@@ -162,7 +186,7 @@ mod tests {
     fn a_request_is_used_once_also_after_a_restart_and_with_the_clock_set_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("requests.json");
-        let mut first = Used::open(file.clone()).expect("a file");
+        let mut first = Used::open(file.clone(), time(0)).expect("a file");
         assert_eq!(first.take(&request(1, 100), time(10)), Before::Never);
         assert_eq!(first.take(&request(1, 100), time(10)), Before::UnderWay);
         assert_eq!(first.take(&request(2, 100), time(10)), Before::Never);
@@ -174,7 +198,7 @@ mod tests {
             lines: vec![],
         };
         first.done(&outcome);
-        let mut second = Used::open(file.clone()).expect("a file");
+        let mut second = Used::open(file.clone(), time(0)).expect("a file");
         assert!(used(&second.take(&request(1, 100), time(20))));
         assert_eq!(
             second.take(&request(2, 100), time(20)),
@@ -182,10 +206,20 @@ mod tests {
         );
         // Expired and forgotten; then the clock is set back to when it was good.
         assert_eq!(second.take(&request(3, 300), time(150)), Before::Never);
-        let mut third = Used::open(file.clone()).expect("a file");
+        let mut third = Used::open(file.clone(), time(0)).expect("a file");
         assert!(used(&third.take(&request(1, 100), time(20))));
         assert!(used(&third.take(&request(2, 100), time(20))));
         std::fs::write(&file, "garbage").expect("a file");
-        assert!(Used::open(file).is_err(), "what was used was forgotten");
+        // Issued before the list was lost: it may have been used.
+        for _ in 0..2 {
+            let mut fourth = Used::open(file.clone(), time(30)).expect("a file");
+            assert!(used(&fourth.take(&request(9, 300), time(40))));
+        }
+        let mut fifth = Used::open(file, time(50)).expect("a file");
+        let later = Request {
+            issued: time(31),
+            ..request(9, 300)
+        };
+        assert_eq!(fifth.take(&later, time(60)), Before::Never);
     }
 }
