@@ -139,6 +139,33 @@ fn a_secret_is_read_by_its_workflow_alone_and_is_gone_with_it() -> Result<()> {
     Ok(())
 }
 
+/// What runs goes on also where its successor is held back, and starts again with its secret when all of ours was killed.
+#[test]
+fn a_workflow_whose_new_version_is_refused_keeps_its_secret() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let mut here = enrolled(&world, &deploy, "")?;
+    deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
+    encrypt(&world, &deploy, "keeper", &canary())?;
+    deploy.push()?;
+    here.until_printed("keeper", "sum ")?;
+    deploy.manifest("keeper", &everywhere("9.9.9", KEEPER_TOML))?;
+    deploy.push()?;
+    until("the new version being refused", || {
+        let why = here.agent(&["why", "keeper"]).ok()?;
+        why.contains("9.9.9").then_some(())
+    })?;
+    let before = here.until_runs("keeper", "1.0.0")?;
+    here.supervisor().kill();
+    here.run()?;
+    kill_now(pid(&before)?);
+    here.until_row("keeper", "started again with its secret", |row| {
+        row.pid.is_some() && row.pid != before.pid
+    })?;
+    here.assert_no_panic();
+    Ok(())
+}
+
 /// Everything below a folder that has these bytes in it.
 fn found_below(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {

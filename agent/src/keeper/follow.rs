@@ -78,16 +78,19 @@ impl Keeper {
         Ok(())
     }
 
-    /// Hands the supervisor every secret that something is to run with, once.
+    /// Hands the supervisor every secret that something is to run with, once: what is wanted, and what is there already and goes on
+    /// while its successor is held back.
     async fn hand_over(&mut self, picture: &Picture) -> Result<(), Gone> {
         for ((workflow, _), open) in picture.secrets.iter() {
-            let (Ok(open), Some(Wanted::Run(spec))) = (open, picture.resolved.wanted.get(workflow))
-            else {
+            let Ok(open) = open else {
                 continue;
             };
+            let is_named = match picture.resolved.wanted.get(workflow) {
+                Some(Wanted::Run(spec)) => spec.secrets.values().any(|it| *it == open.digest),
+                _ => false,
+            };
             let key = (workflow.clone(), open.digest);
-            if spec.secrets.values().any(|digest| *digest == open.digest) && self.handed.insert(key)
-            {
+            if (is_named || self.actual.contains_key(workflow)) && self.handed.insert(key) {
                 let message = FromAgent::Secret {
                     workflow: workflow.clone(),
                     digest: open.digest,
