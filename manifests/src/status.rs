@@ -112,7 +112,7 @@ pub struct Row {
     pub by: Option<String>,
     pub next: Option<Next>,
     /// When its schedule runs it next, RFC 3339.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
     /// What the kernel says of its process, in words, and what it was asked to enforce and does not; where somebody asked.
     #[serde(default)]

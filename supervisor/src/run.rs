@@ -237,12 +237,8 @@ impl Supervisor {
 
     fn serve(&mut self) -> Result<(), RunError> {
         while !self.ending {
-            let until = self.next_deadline();
-            let ready = self
-                .watch
-                .wait(until)
-                .map_err(|error| RunError::Kernel("epoll", error))?;
-            for source in ready {
+            let ready = self.watch.wait(self.next_deadline());
+            for source in ready.map_err(|error| RunError::Kernel("epoll", error))? {
                 self.ready(source);
             }
             self.due();

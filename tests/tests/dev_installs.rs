@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// In every Debian, however small: coreutils, findutils, grep, dash, bash, util-linux.
 const EVERYWHERE: &str =
-    "bash chroot cp du find grep id mkfifo nsenter script sh sleep timeout true unshare";
+    "bash chroot cp date du find grep id mkfifo nsenter script sh sleep timeout true unshare";
 /// Our own, and what comes with something that `./dev` installs: elixir, procps, mount, openssh-client, Rust.
 const BESIDES: &str = "swarm-agent swarm-map swarm-pack mix kill umount ssh cargo";
 

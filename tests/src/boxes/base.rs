@@ -116,9 +116,21 @@ fn sources() -> Result<PathBuf> {
         "/etc/apt/sources.list.d/ubuntu.sources",
         "/etc/apt/sources.list",
     ];
+    // By another name, as installers give them.
+    let mut others: Vec<PathBuf> = fs::read_dir("/etc/apt/sources.list.d")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "sources" || end == "list")
+        })
+        .collect();
+    others.sort();
     let found = known
         .into_iter()
         .map(PathBuf::from)
+        .chain(others)
         .find(|path| fs::metadata(path).is_ok_and(|file| file.len() > 0));
     found.context("apt has no sources: where are packages to come from?")
 }
