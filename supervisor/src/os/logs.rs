@@ -210,7 +210,8 @@ impl LogWriter {
         self.write(&out, now)
     }
 
-    /// When [`LogWriter::flush`] is due: a line without its end, or a count of what was lost, waits. None: nothing waits.
+    /// When [`LogWriter::cut`] or [`LogWriter::tell_losses`] is due: a line without its end, or a count of what was lost, waits. None:
+    /// nothing waits.
     pub fn deadline(&self) -> Option<BootTime> {
         let waiting = [self.stdout.since, self.stderr.since, self.budget.since];
         waiting
