@@ -35,8 +35,7 @@ impl Serial {
         let stream = until("the machine's serial line", || {
             UnixStream::connect(socket).ok()
         })?;
-        // An emulated machine boots while others compile.
-        stream.set_read_timeout(Some(LIMIT * 3))?;
+        stream.set_read_timeout(Some(LIMIT))?;
         let mut serial = Self {
             reader: BufReader::new(stream),
         };
@@ -46,6 +45,8 @@ impl Serial {
             .context("the machine did not boot")?
             .contains("READY")
         {}
+        // What is asked of it may take long while others compile.
+        serial.reader.get_ref().set_read_timeout(Some(LIMIT * 3))?;
         Ok(serial)
     }
 
