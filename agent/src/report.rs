@@ -160,7 +160,7 @@ impl Reporter {
         loop {
             let is_news = self.known != Some(*self.inlets.changed.borrow())
                 || self.outbox.waiting() > 0
-                || !self.requests.outcomes().is_empty();
+                || self.requests.has_outcomes();
             if !is_news {
                 news_since = None;
             } else if news_since.is_none() {

@@ -23,7 +23,7 @@ use swarm_manifests::{
 };
 use swarm_supervisor::{
     client::{ClientError, Connection},
-    protocol::{FromAgent, LogLine, Request as Order, Response, Stream},
+    protocol::{FromAgent, Request as Order, Response},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use used::{Before, Used};
@@ -68,6 +68,11 @@ impl Requests {
             strangers: (Instant::now(), 0),
             out,
         })
+    }
+
+    /// Whether there is something to tell the map.
+    pub fn has_outcomes(&self) -> bool {
+        !self.outcomes.is_empty()
     }
 
     /// What the map is to be told next: the oldest, as many as one report holds, and at least one where there is one.
@@ -262,7 +267,7 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
     match answers {
         Ok(answers) => answers.into_iter().for_each(|answer| match answer {
             Response::Log(line) => {
-                let line = written(&line);
+                let line = format!("{} {}", line.head(), line.text);
                 let size = serde_json::to_string(&line).map_or(MAX_LINES, |text| text.len());
                 if let Some(rest) = left.checked_sub(size) {
                     left = rest;
@@ -284,18 +289,4 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
 
 fn failed(outcome: &mut Outcome, error: &ClientError) {
     (outcome.exit, outcome.message) = (error.exit(), error.to_string());
-}
-
-fn written(line: &LogLine) -> String {
-    let stream = match line.stream {
-        Stream::Stdout => "",
-        Stream::Stderr => " err",
-        Stream::Swarm => " --",
-    };
-    let instance = if line.instance > 0 {
-        format!(" /{}", line.instance)
-    } else {
-        String::new()
-    };
-    format!("{}{instance}{stream} {}", line.time, line.text)
 }

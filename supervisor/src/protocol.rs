@@ -337,6 +337,21 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// What stands before the text where people read it: time, instance but for the first, stream but for stdout.
+    pub fn head(&self) -> String {
+        let stream = match self.stream {
+            Stream::Stdout => "",
+            Stream::Stderr => " err",
+            Stream::Swarm => " --",
+        };
+        match self.instance {
+            0 => format!("{}{stream}", self.time),
+            instance => format!("{} /{instance}{stream}", self.time),
+        }
+    }
+}
+
 /// Which output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -7,6 +7,7 @@ pub mod boxes;
 pub mod browser;
 pub mod by_hand;
 pub mod deploy;
+pub mod dice;
 pub mod large;
 pub mod map;
 pub mod mirroring;
@@ -20,6 +21,7 @@ pub mod world;
 
 pub use by_hand::ByHand;
 pub use deploy::Deploy;
+pub use dice::Dice;
 pub use map::Map;
 pub use mirroring::Mirroring;
 pub use process::{Running, until, until_ok};

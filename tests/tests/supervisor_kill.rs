@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use swarm_manifests::status::{LastExit, Row, State};
-use swarm_tests::{Deploy, SwarmBox, World, process, until};
+use swarm_tests::{Deploy, Dice, SwarmBox, World, process, until};
 
 /// How often.
 const ROUNDS: usize = 100;
@@ -30,18 +30,6 @@ const PRINTER: &str = "import os, time\n\
     while True: time.sleep(1)\n";
 
 const PRINTERS: [&str; 3] = ["printer-a", "printer-b", "printer-c"];
-
-/// The same rounds for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// Processes below a box's folder, with the role or the workflow that their environment says.
 fn roles(folder: &Path) -> BTreeMap<String, Vec<u32>> {
@@ -238,7 +226,7 @@ impl<'a> Course<'a> {
             pids.insert(name.to_owned(), pid.cast_unsigned());
         }
         Ok(Self {
-            dice: Dice(seed),
+            dice: Dice::new(seed),
             folder: here.path("").components().as_path().to_owned(),
             here,
             pids,

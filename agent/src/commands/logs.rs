@@ -5,7 +5,7 @@ use crate::cli::Fleet;
 use jiff::Timestamp;
 use std::io::Write;
 use swarm_manifests::units::parse_duration;
-use swarm_supervisor::protocol::{LogLine, Request, Response, Stream};
+use swarm_supervisor::protocol::{LogLine, Request, Response};
 
 /// Which lines.
 pub struct Wanted {
@@ -68,21 +68,7 @@ pub fn line(response: Response) -> Option<LogLine> {
 
 /// A line as people read it.
 pub fn written(line: &LogLine) -> String {
-    let stream = match line.stream {
-        Stream::Stdout => "",
-        Stream::Stderr => " err",
-        Stream::Swarm => " --",
-    };
-    let instance = if line.instance > 0 {
-        format!(" /{}", line.instance)
-    } else {
-        String::new()
-    };
-    format!(
-        "{}{instance}{stream} {}",
-        line.time,
-        text::shown(&line.text)
-    )
+    format!("{} {}", line.head(), text::shown(&line.text))
 }
 
 /// Milliseconds since 1970 of `10m` ago, or of an RFC 3339 time.

@@ -60,7 +60,8 @@ impl Supervisor {
         match Keeper::start(&keeper::path_beside(&self.settings.control), cgroup) {
             Ok(keeper) => self.watch_keeper(keeper),
             Err(error) => {
-                tracing::warn!(%error, "no keeper: what a program prints, and how it ends, while we are dead is lost");
+                tracing::warn!(%error, "no keeper: what a program prints, and how it ends, while we are dead is lost; it is tried again");
+                self.keeper_gone();
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{fs, path::Path};
 use swarm_manifests::status::State;
 use swarm_tests::{
-    Deploy, World,
+    Deploy, Dice, World,
     boxes::{
         Vm,
         installed::{self, Installed, Machine},
@@ -86,18 +86,6 @@ fn position(vm: &Vm) -> Result<u64> {
         .context("status has no position")
 }
 
-/// The dice of the power company: xorshift, so that a seed says everything.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
-
 #[test]
 fn after_each_of_twenty_power_losses_the_journal_is_whole_trust_stands_and_daemons_run()
 -> Result<()> {
@@ -108,8 +96,8 @@ fn after_each_of_twenty_power_losses_the_journal_is_whole_trust_stands_and_daemo
     let seed = std::env::var("SWARM_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
-    let mut dice = Dice(seed.unwrap_or_else(|| u64::from(std::process::id()) * 7919 + 1));
-    println!("seed {}, {ROUNDS} rounds", dice.0);
+    let mut dice = Dice::new(seed.unwrap_or_else(|| u64::from(std::process::id()) * 7919 + 1));
+    println!("seed {}, {ROUNDS} rounds", dice.seed());
     let mut acknowledged = 0;
     let mut killed = false;
     for round in 0..ROUNDS {
