@@ -79,6 +79,7 @@ pub enum RunError {
 /// Runs the workflows of this box until SIGTERM or SIGINT.
 pub fn run(settings: Settings) -> Result<(), RunError> {
     os::pages::keep_heap_small();
+    os::pages::keep_heap_from_children();
     let mut supervisor = Supervisor::open(settings)?;
     supervisor.meet_keeper();
     supervisor.adopt_all()?;

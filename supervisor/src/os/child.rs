@@ -1,7 +1,7 @@
 //! Between clone and execve: what was prepared comes in, the program or a report of the step that failed comes out.
 //!
-//! Nothing here allocates, locks or panics: the memory is a copy of a process that may have had other threads. Everything that can be
-//! made before is in [`Prepared`]. The order matters: any other fails or, worse, leaves root.
+//! Nothing here allocates, locks or panics: the memory is a copy of a process that may have had other threads, and its heap is perhaps
+//! not there at all. Everything that can be made before is in [`Prepared`]. The order matters: any other fails or, worse, leaves root.
 
 mod namespaces;
 mod privileges;
@@ -11,7 +11,7 @@ pub use namespaces::{Mounts, Op};
 use namespaces::{private_mounts, private_network};
 pub use privileges::add_rule;
 use privileges::{filters, privileges};
-use std::{ffi::CString, os::fd::RawFd, ptr};
+use std::{ffi::CStr, os::fd::RawFd, ptr};
 
 /// What a child does before its program, as far as there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,18 +39,14 @@ pub enum Step {
     Execute,
 }
 
-/// Everything that the child needs, made before it.
+/// Everything that the child needs, made before it, in memory that it has: nothing of this lies in the heap ([`super::arena`]).
 #[derive(Debug)]
-pub struct Prepared {
-    /// What `argv` and `envp` point to.
-    #[allow(dead_code)]
-    pub strings: Vec<CString>,
-    /// The program as it was named.
-    pub title: CString,
-    pub programs: Vec<CString>,
-    pub argv: Vec<*const c_char>,
-    pub envp: Vec<*const c_char>,
-    pub workdir: CString,
+pub struct Prepared<'a> {
+    pub programs: &'a [&'a CStr],
+    /// Both end with null.
+    pub argv: &'a [*const c_char],
+    pub envp: &'a [*const c_char],
+    pub workdir: &'a CStr,
     pub fds: [RawFd; 3],
     pub extra: Option<RawFd>,
     pub report: RawFd,
@@ -59,13 +55,13 @@ pub struct Prepared {
     /// `cgroup.procs`, open, where clone3 could not do it.
     pub cgroup_procs: Option<RawFd>,
     pub join: Option<(RawFd, c_int)>,
-    pub mounts: Option<Mounts>,
+    pub mounts: Option<Mounts<'a>>,
     pub private_network: bool,
-    pub rlimits: Vec<(libc::__rlimit_resource_t, u64)>,
+    pub rlimits: &'a [(libc::__rlimit_resource_t, u64)],
     pub reset_oom_score: bool,
     pub drop_capabilities: bool,
-    pub ids: Option<(u32, u32, Vec<u32>)>,
-    pub landlock: Option<(RawFd, u64, Vec<CString>)>,
+    pub ids: Option<(u32, u32, &'a [u32])>,
+    pub landlock: Option<(RawFd, u64, &'a [&'a CStr])>,
     pub seccomp: Option<libc::sock_fprog>,
 }
 
@@ -82,7 +78,7 @@ struct Failure {
 }
 
 /// Never comes back: executes the program, or reports and ends.
-pub fn run(prepared: &mut Prepared) -> ! {
+pub fn run(prepared: &mut Prepared<'_>) -> ! {
     if let Err(failure) = confine_and_execute(prepared) {
         let mut report = [failure.step as u8, 0, 0, 0, 0, 0, 0, 0];
         let which = u16::try_from(failure.which)
@@ -97,7 +93,7 @@ pub fn run(prepared: &mut Prepared) -> ! {
     unsafe { libc::_exit(127) }
 }
 
-fn confine_and_execute(prepared: &mut Prepared) -> Done {
+fn confine_and_execute(prepared: &mut Prepared<'_>) -> Done {
     // SAFETY: a new process is no group leader, so this cannot fail, and touches nothing else.
     check(unsafe { libc::setsid() }.into(), Step::Session)?;
     if let Some(procs) = prepared.cgroup_procs {
@@ -139,7 +135,7 @@ fn confine_and_execute(prepared: &mut Prepared) -> Done {
 }
 
 /// Until our maker has written down that we are there. Where it died before, nobody would ever know of us: nothing begins.
-fn wait_for_word(prepared: &Prepared) {
+fn wait_for_word(prepared: &Prepared<'_>) {
     let mut word = 0_u8;
     // SAFETY: closes a copy that is of no use here, and reads one byte into `word`; or ends this process only. No signal interrupts it:
     // all are blocked.
@@ -164,7 +160,7 @@ fn reset_oom_score() {
     }
 }
 
-fn resources(prepared: &Prepared) -> Done {
+fn resources(prepared: &Prepared<'_>) -> Done {
     for (which, &(resource, value)) in prepared.rlimits.iter().enumerate() {
         let limit = libc::rlimit {
             rlim_cur: value,
@@ -180,7 +176,7 @@ fn resources(prepared: &Prepared) -> Done {
 }
 
 /// 0, 1, 2 and perhaps 3; whatever else is open is closed by execve.
-fn descriptors(prepared: &Prepared) -> Done {
+fn descriptors(prepared: &Prepared<'_>) -> Done {
     let mut first_closed = 3;
     for (number, &fd) in (0..).zip(&prepared.fds) {
         // SAFETY: dup2(2) of descriptors that are above all of 0 to 3.
@@ -234,9 +230,9 @@ fn signals() {
 }
 
 /// The first of the candidates that is there; one that may not be executed is remembered, as execvp(3) does.
-fn execute(prepared: &Prepared) -> Done {
+fn execute(prepared: &Prepared<'_>) -> Done {
     let mut remembered = libc::ENOENT;
-    for program in &prepared.programs {
+    for program in prepared.programs {
         // SAFETY: both lists end with null and point to strings that live as long as `prepared`.
         unsafe {
             libc::execve(

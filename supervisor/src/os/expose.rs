@@ -57,6 +57,18 @@ pub enum Mount {
     },
 }
 
+impl Mount {
+    /// Where it is done.
+    pub fn at(&self) -> &Path {
+        match self {
+            Self::Cover(path, _)
+            | Self::Folder(path)
+            | Self::File(path)
+            | Self::Bind { path, .. } => path,
+        }
+    }
+}
+
 enum Item {
     Cover(Cover),
     Want {

@@ -116,7 +116,7 @@ impl Keeper {
         listen(&listener, Backlog::new(1)?)?;
         // SAFETY: the child goes on with a copy of our memory and never returns; fork(3) leaves the allocator usable in it, and nothing
         // that it calls takes another lock.
-        let child = match unsafe { fork() }? {
+        let child = match pages::with_heap(|| unsafe { fork() })? {
             ForkResult::Parent { child } => Pidfd::open(child.as_raw())?,
             ForkResult::Child => {
                 let _ends_here = EndsHere;

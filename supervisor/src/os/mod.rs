@@ -2,6 +2,7 @@
 //! before it, how it is started and confined, how its tree is owned, what it prints, how it is asked, and what the kernel says of it.
 #![allow(unsafe_code)]
 
+mod arena;
 mod budget;
 mod cgroup;
 mod child;

@@ -4,7 +4,10 @@
 //! What is mapped of a program counts as resident until somebody presses for memory, also what ran once. After the start that is
 //! most of it. A page that is needed again comes back from the page cache without a disk.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// Gives back the pages of every executable, read-only mapping of a file: program text and libraries, which nobody ever wrote to.
 /// Mappings that were relocated (`r--p`) or written (`rw-p`) are left alone.
@@ -47,17 +50,65 @@ pub fn give_back_heap() {
     }
 }
 
+/// Where the heap of a process begins that does not hand it on to its children; 0: it does.
+static OURS_ALONE: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on what [`super::spawn`] makes has nothing of our heap: a fork costs less the less it hands on, and so does each page that
+/// we write afterwards. Whoever forks otherwise and goes on without a new program needs [`with_heap`].
+pub fn keep_heap_from_children() {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let heap = maps.lines().find(|line| line.ends_with("[heap]"));
+    let Some((start, _)) = heap.and_then(range) else {
+        return;
+    };
+    // SAFETY: the C library's errno of this thread is always there.
+    let errno = unsafe { libc::__errno_location() } as usize;
+    // A C library that is linked statically has the first thread's own variables there: the child needs them.
+    if !(start..heap_end()).contains(&errno) {
+        OURS_ALONE.store(start, Ordering::Relaxed);
+    }
+}
+
+/// The heap as it is now stays here ([`keep_heap_from_children`]).
+pub(super) fn before_a_fork() {
+    advise_heap(libc::MADV_DONTFORK);
+}
+
+/// For a fork that goes on with what is in our heap.
+pub(super) fn with_heap<T>(fork: impl FnOnce() -> T) -> T {
+    advise_heap(libc::MADV_DOFORK);
+    fork()
+}
+
+fn advise_heap(advice: libc::c_int) {
+    let start = OURS_ALONE.load(Ordering::Relaxed);
+    if start != 0 {
+        // SAFETY: both kinds of advice say what a fork copies, and change nothing of what is there. What cannot be advised is copied.
+        unsafe { libc::madvise(start as *mut libc::c_void, heap_end() - start, advice) };
+    }
+}
+
+fn heap_end() -> usize {
+    // SAFETY: sbrk(3) with zero changes nothing and says where the heap ends.
+    unsafe { libc::sbrk(0) as usize }
+}
+
+/// Start and end of the range of a line of `/proc/PID/maps`.
+fn range(line: &str) -> Option<(usize, usize)> {
+    let (start, end) = line.split(' ').next()?.split_once('-')?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?))
+}
+
 /// Start and length of a line of `/proc/PID/maps` (proc(5)) that is the executable text of a file.
 fn text_of_a_file(line: &str) -> Option<(usize, usize)> {
-    let mut words = line.split_ascii_whitespace();
-    let (range, permissions) = (words.next()?, words.next()?);
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let permissions = words.next()?;
     let (_offset, _device, inode) = (words.next()?, words.next()?, words.next()?);
     if permissions != "r-xp" || inode == "0" {
         return None;
     }
-    let (start, end) = range.split_once('-')?;
-    let start = usize::from_str_radix(start, 16).ok()?;
-    let end = usize::from_str_radix(end, 16).ok()?;
+    let (start, end) = range(line)?;
     Some((start, end.checked_sub(start)?))
 }
 

@@ -1,6 +1,7 @@
 //! Everything that a child needs, made before the fork: a [`Launch`] and its [`View`] come in, [`Prepared`] comes out. Opens files.
 
 use super::{
+    arena::Arena,
     child::{Mounts, Op, Prepared},
     confine,
     expose::{Cover, Mount},
@@ -10,11 +11,11 @@ use super::{
     view::{self, View},
 };
 use std::{
-    ffi::CString,
+    ffi::{CStr, c_char},
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-        unix::ffi::{OsStrExt, OsStringExt},
+        unix::ffi::OsStrExt,
     },
     path::Path,
     sync::OnceLock,
@@ -70,69 +71,37 @@ fn above(fd: &impl AsRawFd) -> Result<OwnedFd, SpawnError> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-pub(super) fn prepare(
+/// What the child needs of these, in `arena`.
+pub(super) fn prepare<'a>(
     launch: &Launch,
     view: &View,
     kept: &Kept,
     is_root: bool,
-) -> Result<Prepared, SpawnError> {
-    let Some(name) = launch.argv.first() else {
+    arena: &'a Arena,
+) -> Result<Prepared<'a>, SpawnError> {
+    if launch.argv.is_empty() {
         return Err(SpawnError::new("execute", "no command"));
-    };
-    let programs = view::candidates(launch)
-        .map(|path| c_path(&path))
-        .collect::<Result<Vec<_>, _>>()?;
-    let argv = launch
-        .argv
-        .iter()
-        .map(|arg| c_string(arg.as_bytes(), "arguments"))
-        .collect::<Result<Vec<_>, _>>()?;
-    let env = launch.env.iter().map(|(name, value)| {
-        let mut entry = name.clone().into_vec();
-        entry.push(b'=');
-        entry.extend(value.as_bytes());
-        c_string(entry, "environment")
-    });
-    let env = env.collect::<Result<Vec<_>, _>>()?;
+    }
     let workflow = launch.profile == Profile::Workflow;
     let without_network =
         launch.sandbox.network == Network::None && workflow && launch.join.is_none();
-    let mounts = view
-        .mounts
-        .as_ref()
-        .map(|mounts| lay_out(mounts, workflow))
-        .transpose()?;
-    let private = view
-        .mounts
-        .iter()
-        .flatten()
-        .filter_map(|mount| match mount {
-            Mount::Cover(path, Cover::Tmp) => Some(c_path(path)),
-            _ => None,
-        });
-    let private = private.collect::<Result<Vec<_>, _>>()?;
-    let joined_tmp = launch
-        .join
-        .is_some()
-        .then(|| vec![c"/tmp".to_owned(), c"/dev/shm".to_owned()])
-        .filter(|_| is_root);
+    let mounts = view.mounts.as_ref();
     let filter = workflow
         .then(|| seccomp::for_workflow(launch.sandbox.network == Network::None && !is_root))
         .flatten();
-    let pointers = |strings: &[CString]| {
-        strings
-            .iter()
-            .map(|text| text.as_ptr())
-            .chain([std::ptr::null()])
-            .collect()
-    };
+    let env = launch.env.iter().map(|(name, value)| {
+        let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        c_string(arena, &entry, "environment")
+    });
+    let argv = launch.argv.iter();
     Ok(Prepared {
-        argv: pointers(&argv),
-        envp: pointers(&env),
-        title: c_string(name.as_bytes(), "arguments")?,
-        strings: argv.into_iter().chain(env).collect(),
-        programs,
-        workdir: c_path(&launch.workdir)?,
+        programs: list(arena, view::candidates(launch).map(|p| c_path(arena, &p)))?,
+        argv: strings(
+            arena,
+            argv.map(|arg| c_string(arena, arg.as_bytes(), "arguments")),
+        )?,
+        envp: strings(arena, env)?,
+        workdir: c_path(arena, &launch.workdir)?,
         fds: [
             kept.stdin.as_raw_fd(),
             kept.stdout.as_raw_fd(),
@@ -147,69 +116,105 @@ pub(super) fn prepare(
             .as_ref()
             .filter(|_| is_root)
             .map(|held| (held.raw(), libc::CLONE_NEWNS | libc::CLONE_NEWNET)),
-        mounts,
+        mounts: mounts
+            .map(|mounts| lay_out(mounts, workflow, arena))
+            .transpose()?,
         private_network: without_network && is_root,
-        rlimits: rlimits(launch),
+        rlimits: copy(arena, &rlimits(launch))?,
         reset_oom_score: our_oom_score() != 0,
         drop_capabilities: is_root,
-        ids: launch
-            .user
-            .as_ref()
-            .filter(|_| is_root)
-            .map(|ids| (ids.uid, ids.gid, ids.groups.clone())),
-        landlock: kept.landlock.as_ref().map(|rules| {
-            (
-                rules.fd.as_raw_fd(),
-                rules.all,
-                joined_tmp.unwrap_or(private),
-            )
-        }),
-        seccomp: filter.map(|filter| libc::sock_fprog {
-            len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
-            // The kernel reads it only, and both structs are the kernel's sock_filter.
-            filter: filter.as_ptr().cast::<libc::sock_filter>().cast_mut(),
-        }),
+        ids: match launch.user.as_ref().filter(|_| is_root) {
+            Some(ids) => Some((ids.uid, ids.gid, copy(arena, &ids.groups)?)),
+            None => None,
+        },
+        landlock: match &kept.landlock {
+            Some(rules) => {
+                let private = private(launch, view, is_root, arena)?;
+                Some((rules.fd.as_raw_fd(), rules.all, private))
+            }
+            None => None,
+        },
+        seccomp: filter.map(|filter| program(filter, arena)).transpose()?,
+    })
+}
+
+/// Where the child has a /tmp of its own, or that of the process that it joins.
+fn private<'a>(
+    launch: &Launch,
+    view: &View,
+    is_root: bool,
+    arena: &'a Arena,
+) -> Result<&'a [&'a CStr], SpawnError> {
+    if launch.join.is_some() && is_root {
+        return copy(arena, &[c"/tmp", c"/dev/shm"]);
+    }
+    let private = view
+        .mounts
+        .iter()
+        .flatten()
+        .filter_map(|mount| match mount {
+            Mount::Cover(path, Cover::Tmp) => Some(c_path(arena, path)),
+            _ => None,
+        });
+    list(arena, private)
+}
+
+fn program(
+    filter: &[seccompiler::sock_filter],
+    arena: &Arena,
+) -> Result<libc::sock_fprog, SpawnError> {
+    let lines = filter.iter().map(|line| libc::sock_filter {
+        code: line.code,
+        jt: line.jt,
+        jf: line.jf,
+        k: line.k,
+    });
+    let filter = copy(arena, &lines.collect::<Vec<_>>())?;
+    Ok(libc::sock_fprog {
+        len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
+        // The kernel reads it only.
+        filter: filter.as_ptr().cast_mut(),
     })
 }
 
 /// The plan in C strings, with the sources that are opened first.
-fn lay_out(plan: &[Mount], read_only_root: bool) -> Result<Mounts, SpawnError> {
-    let mut mounts = Mounts {
-        read_only_root,
-        sources: Vec::new(),
-        trees: Vec::new(),
-        ops: Vec::new(),
-    };
+fn lay_out<'a>(
+    plan: &[Mount],
+    read_only_root: bool,
+    arena: &'a Arena,
+) -> Result<Mounts<'a>, SpawnError> {
+    let (mut sources, mut ops) = (Vec::new(), Vec::new());
     for step in plan {
-        let op = match step {
+        let at = c_path(arena, step.at())?;
+        ops.push(match step {
             // Tmpfs counts against the workflow's memory where there is a controller, and never takes the box's.
-            Mount::Cover(path, Cover::Tmp) => Op::Cover {
-                at: c_path(path)?,
-                options: c"mode=1777,size=25%".to_owned(),
+            Mount::Cover(_, Cover::Tmp) => Op::Cover {
+                at,
+                options: c"mode=1777,size=25%",
             },
-            Mount::Cover(path, Cover::Blank) => Op::Cover {
-                at: c_path(path)?,
-                options: c"mode=0755,size=64k".to_owned(),
+            Mount::Cover(_, Cover::Blank) => Op::Cover {
+                at,
+                options: c"mode=0755,size=64k",
             },
-            Mount::Folder(path) => Op::Folder { at: c_path(path)? },
-            Mount::File(path) => Op::File { at: c_path(path)? },
-            Mount::Bind {
-                path,
-                from,
-                writable,
-            } => {
-                mounts.sources.push(c_path(from)?);
+            Mount::Folder(_) => Op::Folder { at },
+            Mount::File(_) => Op::File { at },
+            Mount::Bind { from, writable, .. } => {
+                sources.push(c_path(arena, from)?);
                 Op::Bind {
-                    at: c_path(path)?,
-                    tree: mounts.sources.len() - 1,
+                    at,
+                    tree: sources.len() - 1,
                     writable: *writable,
                 }
             }
-        };
-        mounts.ops.push(op);
+        });
     }
-    mounts.trees = vec![-1; mounts.sources.len()];
-    Ok(mounts)
+    let memory = |error: io::Error| SpawnError::io("memory", &error);
+    Ok(Mounts {
+        read_only_root,
+        trees: arena.copy(&vec![-1; sources.len()]).map_err(memory)?,
+        sources: copy(arena, &sources)?,
+        ops: copy(arena, &ops)?,
+    })
 }
 
 /// Core dumps off, and what the cgroup does not limit as far as a process can be limited.
@@ -237,10 +242,39 @@ fn our_oom_score() -> i32 {
     })
 }
 
-fn c_string(text: impl Into<Vec<u8>>, what: &str) -> Result<CString, SpawnError> {
-    CString::new(text).map_err(|_| SpawnError::new(what, "a NUL stands in it"))
+fn copy<'a, T: Copy>(arena: &'a Arena, items: &[T]) -> Result<&'a [T], SpawnError> {
+    match arena.copy(items) {
+        Ok(copy) => Ok(copy),
+        Err(error) => Err(SpawnError::io("memory", &error)),
+    }
 }
 
-fn c_path(path: &Path) -> Result<CString, SpawnError> {
-    c_string(path.as_os_str().as_bytes(), "paths")
+type Text<'a> = Result<&'a CStr, SpawnError>;
+
+fn list<'a>(
+    arena: &'a Arena,
+    texts: impl Iterator<Item = Text<'a>>,
+) -> Result<&'a [&'a CStr], SpawnError> {
+    copy(arena, &texts.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// As execve(2) takes them: with null at the end.
+fn strings<'a>(
+    arena: &'a Arena,
+    texts: impl Iterator<Item = Text<'a>>,
+) -> Result<&'a [*const c_char], SpawnError> {
+    let pointers = texts.map(|text| text.map(CStr::as_ptr));
+    let end = std::iter::once(Ok(std::ptr::null()));
+    copy(arena, &pointers.chain(end).collect::<Result<Vec<_>, _>>()?)
+}
+
+fn c_string<'a>(arena: &'a Arena, text: &[u8], what: &str) -> Text<'a> {
+    let text = arena
+        .text(text)
+        .map_err(|error| SpawnError::io("memory", &error))?;
+    text.ok_or_else(|| SpawnError::new(what, "a NUL stands in it"))
+}
+
+fn c_path<'a>(arena: &'a Arena, path: &Path) -> Text<'a> {
+    c_string(arena, path.as_os_str().as_bytes(), "paths")
 }

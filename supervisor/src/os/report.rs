@@ -1,7 +1,8 @@
 //! What a child reports on its way to its program: a pipe comes in, "it executes" or the step that failed comes out. Reads that pipe.
 
 use super::{
-    child::{self, Op, Prepared, Step},
+    child::{self, Step},
+    expose::Mount,
     spawn::{PATIENCE, SpawnError},
 };
 use nix::{
@@ -9,20 +10,30 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout},
 };
 use std::{
-    ffi::CString,
+    ffi::OsString,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+    path::PathBuf,
 };
 
 /// Where a process says whether it came to execute its program.
 #[derive(Debug)]
 pub struct Report {
     end: OwnedFd,
-    prepared: Prepared,
+    names: Names,
+}
+
+/// What the child's steps are about.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The program as it was named.
+    pub program: OsString,
+    pub workdir: PathBuf,
+    pub mounts: Vec<Mount>,
 }
 
 impl Report {
-    pub(super) fn new(end: OwnedFd, prepared: Prepared) -> Self {
-        Self { end, prepared }
+    pub(super) fn new(end: OwnedFd, names: Names) -> Self {
+        Self { end, names }
     }
 
     /// It is known to whoever has to know it, and may go on to its program. Without this, and once we are gone, it ends.
@@ -79,8 +90,7 @@ impl Report {
                 let [step, _, which @ .., e0, e1, e2, e3] = bytes;
                 let which = u16::from_ne_bytes(which).into();
                 let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
-                let name = name_step(step, which, &self.prepared);
-                Err(SpawnError::kernel(name, errno))
+                Err(SpawnError::kernel(self.names.of(step, which), errno))
             }
             Ok(_) => Err(SpawnError::new("execute", "its report is cut off")),
             Err(errno) => Err(SpawnError::new("execute", errno.desc())),
@@ -88,38 +98,45 @@ impl Report {
     }
 }
 
-/// What the child was doing, in words.
-fn name_step(step: u8, which: usize, prepared: &Prepared) -> String {
-    let mounts = prepared.mounts.as_ref();
-    let path = |path: Option<&CString>| {
-        path.map(|path| path.to_string_lossy().into_owned())
-            .unwrap_or_default()
-    };
-    let source = || path(mounts.and_then(|mounts| mounts.sources.get(which)));
-    let target = || path(mounts.and_then(|mounts| mounts.ops.get(which)).map(Op::at));
-    match step {
-        s if s == Step::Execute as u8 => format!("execute {}", prepared.title.to_string_lossy()),
-        s if s == Step::Workdir as u8 => format!(
-            "enter the working directory {}",
-            prepared.workdir.to_string_lossy()
-        ),
-        s if s == Step::OpenPath as u8 => format!("open {}", source()),
-        s if s == Step::Cover as u8 => format!("cover {}", target()),
-        s if s == Step::Folder as u8 => format!("make {}", target()),
-        s if s == Step::Bind as u8 => format!("mount {}", target()),
-        s if s == Step::Limit as u8 => "resource limits".into(),
-        s if s == Step::JoinNamespaces as u8 => {
-            "enter the namespaces of the running process".into()
+impl Names {
+    /// What the child was doing, in words.
+    fn of(&self, step: u8, which: usize) -> String {
+        let source = || {
+            let mut binds = self.mounts.iter().filter_map(|mount| match mount {
+                Mount::Bind { from, .. } => Some(from.display().to_string()),
+                _ => None,
+            });
+            binds.nth(which).unwrap_or_default()
+        };
+        let target = || {
+            let mount = self.mounts.get(which).map(Mount::at);
+            mount.map_or_else(String::new, |at| at.display().to_string())
+        };
+        match step {
+            s if s == Step::Execute as u8 => format!("execute {}", self.program.display()),
+            s if s == Step::Workdir as u8 => {
+                format!("enter the working directory {}", self.workdir.display())
+            }
+            s if s == Step::OpenPath as u8 => format!("open {}", source()),
+            s if s == Step::Cover as u8 => format!("cover {}", target()),
+            s if s == Step::Folder as u8 => format!("make {}", target()),
+            s if s == Step::Bind as u8 => format!("mount {}", target()),
+            s if s == Step::Limit as u8 => "resource limits".into(),
+            s if s == Step::JoinNamespaces as u8 => {
+                "enter the namespaces of the running process".into()
+            }
+            s if s == Step::MountNamespace as u8 => "mount namespace".into(),
+            s if s == Step::Network as u8 || s == Step::Loopback as u8 => {
+                "network namespace".into()
+            }
+            s if s == Step::Capabilities as u8 => "capabilities".into(),
+            s if s == Step::User as u8 => "user".into(),
+            s if s == Step::NoNewPrivileges as u8 => "no new privileges".into(),
+            s if s == Step::Landlock as u8 => "landlock".into(),
+            s if s == Step::Seccomp as u8 => "system call filter".into(),
+            s if s == Step::Session as u8 => "session".into(),
+            s if s == Step::JoinCgroup as u8 => "cgroup".into(),
+            _ => "descriptors".into(),
         }
-        s if s == Step::MountNamespace as u8 => "mount namespace".into(),
-        s if s == Step::Network as u8 || s == Step::Loopback as u8 => "network namespace".into(),
-        s if s == Step::Capabilities as u8 => "capabilities".into(),
-        s if s == Step::User as u8 => "user".into(),
-        s if s == Step::NoNewPrivileges as u8 => "no new privileges".into(),
-        s if s == Step::Landlock as u8 => "landlock".into(),
-        s if s == Step::Seccomp as u8 => "system call filter".into(),
-        s if s == Step::Session as u8 => "session".into(),
-        s if s == Step::JoinCgroup as u8 => "cgroup".into(),
-        _ => "descriptors".into(),
     }
 }

@@ -4,12 +4,14 @@
 //! stopped by whoever shares its user, and must not stop us with it.
 
 use super::{
+    arena::Arena,
     child::{self, Prepared},
     clock, confine,
     identity::{self, Identity, Pidfd},
     launch::{Launch, Profile},
+    pages,
     prepare::{Kept, prepare},
-    report::Report,
+    report::{Names, Report},
     seccomp,
     view::View,
 };
@@ -133,15 +135,22 @@ pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
         .map(|(ours, its)| (OwnedFd::from(ours), OwnedFd::from(its)))
         .map_err(|error| SpawnError::io("pipe", &error))?;
     let kept = Kept::new(&launch, &view, (&reported, &report))?;
-    let mut prepared = prepare(&launch, &view, &kept, is_root)?;
+    let arena = Arena::new();
+    let mut prepared = prepare(&launch, &view, &kept, is_root, &arena)?;
+    pages::before_a_fork();
     let (pid, pidfd) = fork(&launch, &mut prepared)?;
     // The child has its own copies now; ours of the report's end must be closed to see its.
-    drop((kept, reported, launch));
+    drop((kept, reported));
+    let names = Names {
+        program: launch.argv.into_iter().next().unwrap_or_default(),
+        workdir: launch.workdir,
+        mounts: view.mounts.unwrap_or_default(),
+    };
     Ok(Birth {
         pid,
         pidfd: Pidfd::from_fd(pidfd),
         missing,
-        report: Report::new(report, prepared),
+        report: Report::new(report, names),
     })
 }
 
@@ -178,7 +187,7 @@ fn missing(launch: &Launch, is_root: bool) -> Vec<&'static str> {
 }
 
 /// Clones with a pidfd, into the cgroup where there is one. All signals are blocked until the child is one of its own.
-fn fork(launch: &Launch, prepared: &mut Prepared) -> Result<(i32, OwnedFd), SpawnError> {
+fn fork(launch: &Launch, prepared: &mut Prepared<'_>) -> Result<(i32, OwnedFd), SpawnError> {
     let cgroup = launch
         .cgroup
         .as_deref()

@@ -2,54 +2,39 @@
 
 use super::{Done, Failure, Step, check, errno};
 use libc::{c_char, c_int};
-use std::{
-    ffi::{CStr, CString},
-    os::fd::RawFd,
-};
+use std::{ffi::CStr, os::fd::RawFd};
 
 /// A mount, as the kernel takes it.
-#[derive(Debug)]
-pub enum Op {
+#[derive(Debug, Clone, Copy)]
+pub enum Op<'a> {
     Cover {
-        at: CString,
-        options: CString,
+        at: &'a CStr,
+        options: &'static CStr,
     },
     Folder {
-        at: CString,
+        at: &'a CStr,
     },
     File {
-        at: CString,
+        at: &'a CStr,
     },
     Bind {
-        at: CString,
+        at: &'a CStr,
         tree: usize,
         writable: bool,
     },
 }
 
-impl Op {
-    /// Where it is done.
-    pub fn at(&self) -> &CString {
-        match self {
-            Self::Cover { at, .. }
-            | Self::Folder { at }
-            | Self::File { at }
-            | Self::Bind { at, .. } => at,
-        }
-    }
-}
-
 /// The mount namespace: what to open before anything is covered, and then what to do.
 #[derive(Debug)]
-pub struct Mounts {
+pub struct Mounts<'a> {
     pub read_only_root: bool,
     /// Opened first, as detached copies, into `trees`.
-    pub sources: Vec<CString>,
-    pub trees: Vec<RawFd>,
-    pub ops: Vec<Op>,
+    pub sources: &'a [&'a CStr],
+    pub trees: &'a mut [RawFd],
+    pub ops: &'a [Op<'a>],
 }
 
-pub(super) fn private_mounts(mounts: &mut Mounts) -> Done {
+pub(super) fn private_mounts(mounts: &mut Mounts<'_>) -> Done {
     check(
         // SAFETY: unshare(2) takes flags.
         unsafe { libc::unshare(libc::CLONE_NEWNS) }.into(),
@@ -84,12 +69,12 @@ pub(super) fn private_mounts(mounts: &mut Mounts) -> Done {
             check(tree, Step::OpenPath).map_err(|failure| Failure { which, ..failure })?;
     }
     for (which, op) in mounts.ops.iter().enumerate() {
-        mount(op, &mounts.trees).map_err(|failure| Failure { which, ..failure })?;
+        mount(op, mounts.trees).map_err(|failure| Failure { which, ..failure })?;
     }
     Ok(())
 }
 
-fn mount(op: &Op, trees: &[RawFd]) -> Done {
+fn mount(op: &Op<'_>, trees: &[RawFd]) -> Done {
     match op {
         Op::Cover { at, options } => {
             let flags = libc::MS_NOSUID | libc::MS_NODEV;

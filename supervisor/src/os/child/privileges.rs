@@ -4,7 +4,7 @@ use super::{Done, Prepared, Step, check};
 use libc::{c_int, c_long};
 use std::{ffi::CStr, os::fd::RawFd, ptr};
 
-pub(super) fn privileges(prepared: &Prepared) -> Done {
+pub(super) fn privileges(prepared: &Prepared<'_>) -> Done {
     if prepared.drop_capabilities {
         // EINVAL: one more than this kernel has.
         while_ok(
@@ -64,9 +64,9 @@ fn drop_capabilities() -> Done {
     .map(drop)
 }
 
-pub(super) fn filters(prepared: &Prepared) -> Done {
+pub(super) fn filters(prepared: &Prepared<'_>) -> Done {
     if let Some((ruleset, all, private)) = &prepared.landlock {
-        for path in private {
+        for path in *private {
             allow_beneath(*ruleset, path, *all)?;
         }
         check(
