@@ -185,6 +185,9 @@ impl World {
             Event::Remove { .. } => self.held = None,
             _ => {}
         }
+        if effects.contains(&Effect::Forget) {
+            self.held = None;
+        }
         let gave_way = |effect: &Effect| matches!(effect, Effect::Journal(record, _) if record.action == "give-way");
         if effects.iter().any(gave_way) {
             self.returns += 1;
