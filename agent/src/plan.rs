@@ -6,7 +6,7 @@
 use crate::resolve::{Resolved, Wanted};
 use std::collections::BTreeMap;
 use swarm_manifests::{id::Digest, name::Name, rules, status::State};
-use swarm_supervisor::protocol::{Actual, LastGood, Origin, RunSpec};
+use swarm_supervisor::protocol::{Actual, Footing, RunSpec};
 
 /// What is known of a workflow on this box.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,12 +15,9 @@ pub struct Have {
     pub revision: Option<Digest>,
     /// What was put last and has not taken over yet.
     pub successor: Option<Digest>,
-    /// Who put it there.
-    pub origin: Option<Origin>,
-    /// The bundle of what runs.
-    pub digest: Option<Digest>,
-    /// What is gone back to, should what runs not get ready.
-    pub good: Option<LastGood>,
+    /// What stands under this name, and what each of that stands on: what runs, what was put last, what is gone back to should
+    /// that not get ready.
+    pub footings: Vec<Footing>,
     /// What this agent itself put last, since it was started.
     pub put: Option<Box<RunSpec>>,
     /// Whether a process of it exists or is about to.
@@ -47,12 +44,7 @@ impl Have {
         Self {
             revision: actual.revision,
             successor: actual.successor,
-            origin: actual.origin.clone(),
-            digest: actual
-                .rows
-                .iter()
-                .find_map(|row| row.digest.as_ref()?.parse().ok()),
-            good: actual.good.clone(),
+            footings: actual.footings.clone(),
             put: put.map(|spec| Box::new(spec.clone())),
             is_live: actual.rows.iter().any(|row| live(row.state)),
         }
@@ -68,36 +60,26 @@ impl Have {
         if !self.is_there() || resolved.void.is_empty() {
             return None;
         }
-        let origins = [
-            self.origin.as_ref(),
-            self.put.as_ref().map(|put| &put.origin),
-            // It would come back where what runs now does not get ready.
-            self.good.as_ref().map(|good| &good.origin),
-        ];
-        let brought = origins
-            .into_iter()
-            .flatten()
-            .map(|origin| Some((origin.key.as_deref()?, origin.position?)));
-        let digests = [
-            self.digest,
-            self.put.as_ref().map(|put| put.digest),
-            self.good.as_ref().map(|good| good.digest),
-        ];
-        let by_manifest = brought.filter_map(|brought| resolved.void.strikes(brought, None));
-        let by_bundle = digests
-            .into_iter()
-            .filter_map(|digest| resolved.void.strikes(None, digest));
-        let why = by_manifest.chain(by_bundle).next()?;
+        let put = self.put.as_ref().map(|put| put.footing());
+        let mut footings = self.footings.iter().chain(&put);
+        let why = footings.find_map(|footing| {
+            let origin = &footing.origin;
+            let brought = origin.key.as_deref().zip(origin.position);
+            let grounds = &mut footing.grounds.iter();
+            let struck = resolved.void.strikes(brought, Some(footing.digest));
+            struck.or_else(|| grounds.find_map(|ground| resolved.void.undermine(ground)))
+        })?;
         Some(format!("{} [{}]", why.reason, why.rule.id))
     }
 
     fn is_already(&self, spec: &RunSpec) -> bool {
         match &self.put {
             Some(put) => **put == *spec,
-            // Another agent put it: revision and origin together say the same, for whatever else a commit changes moves the origin.
+            // Another agent put it: the revision and what it stands on say the same together, for whatever else a commit changes
+            // moves the origin.
             None => {
                 self.successor.or(self.revision) == Some(spec.revision)
-                    && self.origin.as_ref() == Some(&spec.origin)
+                    && self.footings.contains(&spec.footing())
             }
         }
     }

@@ -22,7 +22,7 @@ mod signed;
 pub use change::{Approval, FOLDER, Proposal, Stand, check_change};
 pub(crate) use read::{CEILING, ceiling};
 pub use read::{SHAPE, read};
-pub use revocation::Revocations;
+pub use revocation::{Ground, Hand, Revocations};
 pub use rights::{Need, Side, need};
 pub use signed::{NotSigned, SignedBy};
 

@@ -13,11 +13,13 @@ use crate::{
     trusted::Brought,
     verifier::{Verifier, text},
 };
+use std::collections::BTreeMap;
 use swarm_manifests::{
     approval::{Subject, Tally, approver},
     id::{Digest, Oid},
     manifest::Manifest,
     name::Name,
+    policy::Hand,
     signature::MAX_ARMOUR,
 };
 
@@ -51,7 +53,7 @@ impl Verifier {
                 by: [asked.brought.by.clone()].into(),
                 could,
             },
-            odd: Vec::new(),
+            ..Backing::default()
         };
         if needed <= 1 {
             return Ok(backing);
@@ -66,24 +68,45 @@ impl Verifier {
         {
             tree = at.tree;
         }
+        let mut struck = BTreeMap::new();
         for paper in papers(scene.objects, tree, &asked.manifest.workflow)? {
-            match self.approved(scene, asked, &paper, &statement)? {
-                Ok(name) => _ = backing.tally.by.insert(name),
-                Err(why) => backing.odd.push((paper.path, why)),
+            let (name, hand) = match self.approved(scene, asked, &paper, &statement)? {
+                Ok(approved) => approved,
+                Err(why) => {
+                    backing.odd.push((paper.path, why));
+                    continue;
+                }
+            };
+            let revoked = scene.void.revoked();
+            if let Some(refusal) = revoked.refuse_hand("it", &hand) {
+                struck.extend(
+                    revoked
+                        .refuse_hand(&paper.path, &hand)
+                        .map(|why| (name, why)),
+                );
+                backing.odd.push((paper.path, refusal.reason));
+            } else if backing.tally.by.insert(name) {
+                backing.approvals.push(hand);
             }
+        }
+        let missing = usize::try_from(backing.tally.missing()).unwrap_or(usize::MAX);
+        struck.retain(|name, _| !backing.tally.by.contains(name));
+        if (1..=struck.len()).contains(&missing) {
+            backing.struck = struck.into_values().next();
         }
         Ok(backing)
     }
 
+    /// Whose approval it is and through which hands it came, revoked or not; or why it is none.
     fn approved(
         &mut self,
         scene: &Scene<'_>,
         asked: &Asked<'_>,
         paper: &Paper,
         statement: &str,
-    ) -> Result<Result<Name, String>, ObjectError> {
+    ) -> Result<Result<(Name, Hand), String>, ObjectError> {
         let objects = scene.objects;
-        let Some((position, judged_by)) = self.brought_at(scene, asked, &paper.path)? else {
+        let Some((brought, judged_by)) = self.brought_at(scene, asked, &paper.path)? else {
             return Ok(Err("nobody is known to have brought it".into()));
         };
         let armour = match objects.blob(paper.blob, MAX_ARMOUR as u64) {
@@ -99,24 +122,25 @@ impl Verifier {
         };
         let person = paper.person.as_str();
         let signed = approver(&policy, person, &armour, statement, asked.manifest);
-        Ok(signed.and_then(
-            |signed| match scene.void.revoked().why(&signed.key, position) {
-                Some(why) => Err(why),
-                None => Ok(signed.name),
-            },
-        ))
+        Ok(signed.map(|signed| {
+            let hand = Hand {
+                keys: vec![signed.key, brought.key],
+                position: brought.position,
+            };
+            (signed.name, hand)
+        }))
     }
 
-    /// At which position an approval was brought, and where the policy stands that judges it.
+    /// Who brought an approval, and where the policy stands that judges it.
     fn brought_at(
         &mut self,
         scene: &Scene<'_>,
         asked: &Asked<'_>,
         path: &str,
-    ) -> Result<Option<(u64, Oid)>, ObjectError> {
+    ) -> Result<Option<(Brought, Oid)>, ObjectError> {
         let Some(before) = asked.before else {
             let file = scene.trusted.files.get(path);
-            return Ok(file.map(|file| (file.brought.position, file.judged_by)));
+            return Ok(file.map(|file| (file.brought.clone(), file.judged_by)));
         };
         let is_it = |other: &str| other == path;
         let wanted = Wanted {
@@ -124,7 +148,7 @@ impl Verifier {
             is_it: &is_it,
         };
         let earlier = self.earlier(scene.objects, scene.trusted.root(), before, &wanted)?;
-        Ok(earlier.map(|earlier| (earlier.brought.position, earlier.judged_by)))
+        Ok(earlier.map(|earlier| (earlier.brought, earlier.judged_by)))
     }
 }
 

@@ -66,8 +66,8 @@ impl Verifier {
                     let problem = Problem::whole(path, &REVOKED, why.reason.clone());
                     scene.problems.push(problem);
                 }
-                Some(why) => found.push(Arc::new(self.returned(scene, one, why)?)),
-                None => found.push(Arc::new(self.found(scene, one, others)?)),
+                Some(why) => found.push(Arc::new(self.instead_of_void(scene, one, why)?)),
+                None => found.push(Arc::new(self.instead_of_waiting(scene, one, others)?)),
             }
         }
         let is_plain = scene.problems.len() == problems
@@ -148,13 +148,48 @@ impl Verifier {
         })
     }
 
+    /// A manifest that is not void; where revoked keys took the approvals away that it ran by, what counts meanwhile.
+    fn instead_of_waiting(
+        &mut self,
+        scene: &Scene<'_>,
+        one: &Standing,
+        paths: &[&str],
+    ) -> Result<Found, ObjectError> {
+        let found = self.found(scene, one, paths)?;
+        let Some(why) = &found.backing.struck else {
+            return Ok(found);
+        };
+        Ok(self.returned(scene, one, why)?.unwrap_or(found))
+    }
+
     /// What counts in the place of a void manifest.
-    fn returned(
+    fn instead_of_void(
         &mut self,
         scene: &Scene<'_>,
         void: &Standing,
         why: &Refusal,
     ) -> Result<Found, ObjectError> {
+        if let Some(found) = self.returned(scene, void, why)? {
+            return Ok(found);
+        }
+        let nothing = Problem::whole(&void.brought.path, &REVOKED, why.reason.clone())
+            .hint("no version before it is there: have somebody with the right deploy one");
+        Ok(Found {
+            workflow: void.workflow.clone(),
+            brought: void.brought.clone(),
+            manifest: Err(vec![nothing]),
+            backing: Backing::default(),
+            instead_of: Some(why.clone()),
+        })
+    }
+
+    /// The last version before this one that counts, by revocations and by who stands behind it.
+    fn returned(
+        &mut self,
+        scene: &Scene<'_>,
+        void: &Standing,
+        why: &Refusal,
+    ) -> Result<Option<Found>, ObjectError> {
         let workflow = &void.workflow;
         let is_it = |path: &str| workflow_of(path) == Some(workflow.as_str());
         let wanted = Wanted {
@@ -165,51 +200,65 @@ impl Verifier {
         let root = scene.trusted.root();
         let mut struck_last = from;
         let earlier = self.last_good(scene.objects, root, from, &wanted, |verifier, earlier| {
-            let is_void = verifier.is_void(scene, earlier)?;
+            let is_void = verifier.is_void(scene, earlier, struck_last)?;
             if is_void {
                 struck_last = (earlier.brought.commit, earlier.brought.position);
             }
             Ok(is_void)
         })?;
-        let mut found = Found {
-            workflow: workflow.clone(),
-            brought: void.brought.clone(),
-            manifest: Err(vec![
-                Problem::whole(&void.brought.path, &REVOKED, why.reason.clone())
-                    .hint("no version before it is there: have somebody with the right deploy one"),
-            ]),
-            backing: Backing::default(),
-            instead_of: Some(why.clone()),
-        };
         let Some(earlier) = earlier else {
-            return Ok(found);
+            return Ok(None);
         };
         let [(path, mode, blob)] = &earlier.state[..] else {
-            return Ok(found);
+            return Ok(None);
         };
-        found.manifest = self.manifest(scene.objects, path, *mode, *blob)?;
-        found.brought = Arc::new(earlier.brought);
-        if let Ok(manifest) = &found.manifest {
+        let manifest = self.manifest(scene.objects, path, *mode, *blob)?;
+        let mut backing = Backing::default();
+        if let Ok(manifest) = &manifest {
             let asked = Asked {
                 manifest,
                 blob: *blob,
-                brought: &found.brought,
+                brought: &earlier.brought,
                 before: Some(struck_last),
             };
-            found.backing = self.backing(scene, &asked)?;
+            backing = self.backing(scene, &asked)?;
         }
-        Ok(found)
+        Ok(Some(Found {
+            workflow: workflow.clone(),
+            brought: Arc::new(earlier.brought),
+            manifest,
+            backing,
+            instead_of: Some(why.clone()),
+        }))
     }
 
-    /// Whether a version of a manifest that stood once is void, or no single one.
-    fn is_void(&mut self, scene: &Scene<'_>, earlier: &Earlier) -> Result<bool, ObjectError> {
+    /// Whether a version of a manifest that stood until the commit `before` is void, or no single one, or too few stood behind it
+    /// for it to run.
+    fn is_void(
+        &mut self,
+        scene: &Scene<'_>,
+        earlier: &Earlier,
+        before: (Oid, u64),
+    ) -> Result<bool, ObjectError> {
         let (path, mode, blob) = match &earlier.state[..] {
             [] => return Ok(scene.void.refuse("it", &earlier.brought).is_some()),
             [one] => one,
             _ => return Ok(true),
         };
         let manifest = self.manifest(scene.objects, path, *mode, *blob)?;
-        Ok(void(scene, &earlier.brought, &manifest).is_some())
+        if void(scene, &earlier.brought, &manifest).is_some() {
+            return Ok(true);
+        }
+        let Ok(manifest) = &manifest else {
+            return Ok(false);
+        };
+        let asked = Asked {
+            manifest,
+            blob: *blob,
+            brought: &earlier.brought,
+            before: Some(before),
+        };
+        Ok(self.backing(scene, &asked)?.tally.missing() > 0)
     }
 }
 

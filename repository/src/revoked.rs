@@ -12,7 +12,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc};
 use swarm_manifests::{
     id::{Digest, Oid},
-    policy::{Moment, Policy, Revocations},
+    policy::{Ground, Moment, Policy, Revocations},
     problem::Refusal,
 };
 
@@ -51,6 +51,11 @@ impl Void {
         let manifest =
             brought.and_then(|(key, position)| self.revoked.refuse("its manifest", key, position));
         manifest.or_else(|| self.bundles.get(&bundle?).cloned())
+    }
+
+    /// Why what ran because of this must not run.
+    pub fn undermine(&self, ground: &Ground) -> Option<Refusal> {
+        self.revoked.undermine(ground)
     }
 
     /// Whether nothing counts as absent.

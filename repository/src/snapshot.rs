@@ -17,7 +17,7 @@ use swarm_manifests::{
     approval::Tally,
     id::Oid,
     name::Name,
-    policy::Policy,
+    policy::{Hand, Policy},
     problem::{Problem, Refusal},
     roster,
     rules::{file::TOO_LARGE, trunk::TREE},
@@ -62,6 +62,10 @@ pub struct Found {
 pub struct Backing {
     pub tally: Tally,
     pub odd: Vec<(String, String)>,
+    /// The approvals that count, in the order of their files.
+    pub approvals: Vec<Hand>,
+    /// Why it is not enough any more: what revoked keys brought counted before.
+    pub struck: Option<Refusal>,
 }
 
 /// [`Verifier::snapshot`] by a verifier that is used once.

@@ -365,6 +365,65 @@ fn an_approval_by_the_key_counts_for_nothing_from_that_position_on_and_before_it
 }
 
 #[test]
+fn where_the_key_gave_or_brought_an_approval_the_version_before_returns_until_others_approve() {
+    // given by eve and brought by bob; given by bob and brought by eve
+    for (maker, bringer, from) in [("eve", "bob", "5"), ("bob", "eve", "5")] {
+        let world = guarded();
+        manifest(&world, "first", "1.0.0");
+        world.commit("alice", "deploy");
+        approve(&world, "bob", "alice");
+        manifest(&world, "second", "1.0.0");
+        world.commit("alice", "deploy");
+        approve(&world, maker, bringer);
+        let before = found(&world);
+        assert_eq!(
+            (mark(&before), before.backing.tally.missing()),
+            ("second".into(), 0)
+        );
+        assert_eq!(before.backing.approvals.len(), 1);
+        revoke_two(&world, from);
+        let after = found(&world);
+        assert_eq!(mark(&after), "first", "{maker} {bringer}");
+        assert_eq!(after.backing.tally.missing(), 0);
+        let why = after.instead_of.expect("why").reason;
+        assert!(
+            why.contains(&format!("approvals/ramp/{maker}.sig")),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn a_version_that_nobody_stood_behind_does_not_return() {
+    let world = guarded();
+    manifest(&world, "first", "1.0.0");
+    world.commit("alice", "deploy");
+    approve(&world, "bob", "bob");
+    manifest(&world, "never approved", "1.0.0");
+    world.commit("alice", "deploy");
+    manifest(&world, "third", "1.0.0");
+    world.commit("alice", "deploy");
+    approve(&world, "eve", "bob");
+    revoke_two(&world, "6");
+    assert_eq!(mark(&found(&world)), "first");
+}
+
+#[test]
+fn where_too_few_were_behind_it_anyway_or_nothing_was_before_it_waits_as_it_did() {
+    let world = guarded();
+    manifest(&world, "first", "1.0.0");
+    world.commit("alice", "deploy");
+    approve(&world, "eve", "bob");
+    revoke_two(&world, "3");
+    let found = found(&world);
+    assert_eq!(
+        (mark(&found), found.backing.tally.missing()),
+        ("first".into(), 1)
+    );
+    assert!(found.instead_of.is_none());
+}
+
+#[test]
 fn the_version_that_returns_has_the_approvals_that_stood_behind_it_then() {
     let world = guarded();
     manifest(&world, "first", "1.0.0");

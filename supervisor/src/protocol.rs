@@ -12,6 +12,7 @@ use swarm_manifests::{
     id::Digest,
     manifest::{Mode, OnLimit, Restart},
     name::Name,
+    policy::Ground,
     report::Event,
     schedule::Schedule,
     status::{Next, Row},
@@ -61,6 +62,9 @@ pub struct RunSpec {
     /// What is in it came with [`FromAgent::Secret`].
     #[serde(default)]
     pub secrets: BTreeMap<String, Digest>,
+    /// What it runs because of, besides the manifest (whose bringer is `origin`) and the bundle.
+    #[serde(default)]
+    pub grounds: Vec<Ground>,
     /// The stored bundle: `bundle.lock` and the files below `tree/`. The supervisor hashes `tree/` against the lock, and the lock against `digest`, before each start.
     pub store: PathBuf,
 }
@@ -207,10 +211,9 @@ pub struct Actual {
     pub revision: Option<Digest>,
     /// What was put last, where it has not taken over yet (installing, failed to install).
     pub successor: Option<Digest>,
-    pub origin: Option<Origin>,
-    /// What is gone back to, should the current one not be good.
+    /// What each of its versions stands on: what runs or ran last, what is to take over, and what is gone back to.
     #[serde(default)]
-    pub good: Option<LastGood>,
+    pub footings: Vec<Footing>,
     pub held: bool,
     /// Protections that its processes really have, in words, read back from the kernel.
     pub protections: Vec<String>,
@@ -218,12 +221,24 @@ pub struct Actual {
     pub rows: Vec<Row>,
 }
 
-/// The last good version of a workflow, while the current one has not shown that it is good.
+/// What a version of a workflow stands on: its manifest (by who brought it), its bundle, and what else it runs because of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct LastGood {
+pub struct Footing {
     pub origin: Origin,
     pub digest: Digest,
+    pub grounds: Vec<Ground>,
+}
+
+impl RunSpec {
+    /// What it stands on.
+    pub fn footing(&self) -> Footing {
+        Footing {
+            origin: self.origin.clone(),
+            digest: self.digest,
+            grounds: self.grounds.clone(),
+        }
+    }
 }
 
 /// Commands that the agent answers.

@@ -15,7 +15,7 @@ use std::{
 /// A clone in which alice, admin, works with her own key.
 #[derive(Debug)]
 pub struct Deploy<'a> {
-    world: &'a World,
+    pub(crate) world: &'a World,
     folder: PathBuf,
     /// 40 hexadecimal digits.
     pub introduction: String,

@@ -11,6 +11,7 @@ pub mod dice;
 pub mod large;
 pub mod map;
 pub mod mirroring;
+pub mod people;
 pub mod process;
 pub mod reserve;
 pub mod server;

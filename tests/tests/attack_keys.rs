@@ -1,44 +1,12 @@
 //! "Signatures and policy" of the attacks, end to end: a second person is required, and a key is stolen.
 
 use anyhow::{Context, Result};
-use std::{fs, process::Command};
+use std::fs;
 use swarm_manifests::{
-    approval::Subject,
     id::Digest,
-    name::Name,
     status::{Row, State},
 };
-use swarm_tests::{Deploy, SwarmBox, TICKER, World, daemon, everywhere, process::run};
-
-/// alice changes the policy: version 2 or later, with this done to the text.
-fn change_policy(deploy: &Deploy<'_>, change: impl FnOnce(String) -> String) -> Result<()> {
-    let file = deploy.path("policy.toml");
-    let text = fs::read_to_string(&file)?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("version = "))
-        .context("a version")?
-        .to_string();
-    let version: u64 = line["version = ".len()..].trim().parse()?;
-    let next = text.replacen(&line, &format!("version = {}", version + 1), 1);
-    fs::write(&file, change(next))?;
-    deploy.git(&["add", "-A"])?;
-    deploy.git(&["commit", "-q", "-S", "-m", "policy"])?;
-    deploy.push()
-}
-
-fn public(world: &World, person: &str) -> Result<String> {
-    let key = world.key(person)?.with_extension("pub");
-    Ok(fs::read_to_string(key)?.trim().to_string())
-}
-
-/// Somebody else commits what was added, signed with their own key, and pushes.
-fn commit_as(world: &World, deploy: &Deploy<'_>, person: &str) -> Result<()> {
-    let key = format!("user.signingkey={}", world.key(person)?.display());
-    deploy.git(&["add", "-A"])?;
-    deploy.git(&["-c", &key, "commit", "-q", "-S", "-m", "deploy"])?;
-    deploy.push()
-}
+use swarm_tests::{Deploy, SwarmBox, TICKER, World, daemon, everywhere, process::is_alive};
 
 #[test]
 fn a_workflow_that_needs_two_people_waits_for_the_second_and_starts_when_they_approve() -> Result<()>
@@ -46,15 +14,7 @@ fn a_workflow_that_needs_two_people_waits_for_the_second_and_starts_when_they_ap
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let (here, before) = SwarmBox::ticking(&world, &deploy)?;
-    let bob = public(&world, "bob")?;
-    change_policy(&deploy, |text| {
-        let text = text.replace("people = [\"alice\"]", "people = [\"alice\", \"bob\"]");
-        let text = text.replace(
-            "[[grant]]",
-            &format!("[people.bob]\nkeys = [{bob:?}]\n[[grant]]"),
-        );
-        text.replace("workflows = [\"*\"]", "workflows = [\"*\"]\napprovals = 2")
-    })?;
+    deploy.admit(&["bob"], "approvals = 2\n")?;
     deploy.daemon("ticker", "1.1.0", TICKER)?;
     deploy.push()?;
     let row = here.until_row("ticker", "waiting with 1.1.0", |row| {
@@ -79,25 +39,109 @@ fn a_workflow_that_needs_two_people_waits_for_the_second_and_starts_when_they_ap
         before.pid,
         "waiting touched what runs"
     );
-    let digest = |file: &str| -> Result<Digest> { Ok(Digest::of(&fs::read(deploy.path(file))?)) };
-    let policy = fs::read_to_string(deploy.path("policy.toml"))?;
-    let repository = policy.split('"').nth(1).context("an id")?;
-    let statement = Subject {
-        repository,
-        workflow: &Name::new("ticker")?,
-        manifest: digest("manifests/ticker.toml")?,
-        bundle: digest("bundles/ticker/1.1.0/bundle.lock")?,
-        commit: deploy.head()?.parse()?,
-    }
-    .statement();
-    let file = deploy.write("approvals/ticker/bob", statement)?;
-    run(Command::new("ssh-keygen")
-        .args(["-q", "-Y", "sign", "-n", "swarm-manifest@v1", "-f"])
-        .arg(world.key("bob")?)
-        .arg(&file))?;
-    fs::remove_file(&file)?;
-    commit_as(&world, &deploy, "bob")?;
+    deploy.approve_as("bob", "ticker", "1.1.0")?;
+    deploy.commit_as("bob", "approve")?;
+    deploy.push()?;
     here.until_runs("ticker", "1.1.0")?;
+    here.assert_no_panic();
+    Ok(())
+}
+
+/// What runs only because of an approval that counts no more stops; what was approved before by others returns.
+#[test]
+fn what_ran_because_of_a_stolen_key_s_approval_stops_and_the_version_before_returns() -> Result<()>
+{
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (here, _) = SwarmBox::ticking(&world, &deploy)?;
+    deploy.admit(&["bob", "eve"], "approvals = 2\n")?;
+    let approved = |person: &str, version: &str| {
+        deploy.daemon("ticker", version, TICKER)?;
+        deploy.approve_as(person, "ticker", version)?;
+        let commit = deploy.commit_as(person, "approve")?;
+        deploy.push()?;
+        here.until_runs("ticker", version)?;
+        Ok::<_, anyhow::Error>(commit)
+    };
+    approved("bob", "1.1.0")?;
+    let stolen = approved("eve", "1.2.0")?;
+    deploy.daemon("fresh", "1.0.0", TICKER)?;
+    deploy.approve_as("eve", "fresh", "1.0.0")?;
+    deploy.commit_as("alice", "approve")?;
+    deploy.push()?;
+    let fresh = here.until_runs("fresh", "1.0.0")?;
+    deploy.revoke("eve", &stolen)?;
+    let row = here.until_runs("ticker", "1.1.0")?;
+    assert_eq!(row.by.as_deref(), Some("alice"));
+    let gone = here.until_row("fresh", "waiting", |row| row.state == State::Waiting)?;
+    assert_eq!(
+        (gone.pid, gone.rule.as_deref()),
+        (None, Some("S-APPROVE-01"))
+    );
+    let pid = fresh.pid.context("a process")?.try_into()?;
+    assert!(
+        !is_alive(pid),
+        "what only the stolen key approved still runs"
+    );
+    let why = here.agent(&["why", "ticker"])?;
+    assert!(
+        why.contains("laptop stolen") && why.contains("approvals/ticker/eve.sig"),
+        "{why}"
+    );
+    here.assert_no_panic();
+    Ok(())
+}
+
+/// Says what its secret is without saying it.
+const KEEPER: &str =
+    "echo \"sum $(sha256sum < \"$DB\" | cut -d' ' -f1)\"; while :; do sleep 0.2; done\n";
+const KEEPER_TOML: &str = "mode = \"daemon\"\n[secrets]\nDB = \"db\"";
+
+#[test]
+fn a_secret_that_a_stolen_key_brought_is_used_no_more_though_no_version_was_before_it() -> Result<()>
+{
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (here, _) = SwarmBox::ticking(&world, &deploy)?;
+    let sum = |secret: &str| format!("sum {}", Digest::of(secret.as_bytes()).hex());
+    deploy.enlist(&here, "box-1")?;
+    deploy.admit(&["eve"], "")?;
+    deploy.publish_sh("keeper", "1.0.0", KEEPER)?;
+    deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
+    deploy.encrypt("keeper", "db", "alice's")?;
+    deploy.commit_as("alice", "a secret")?;
+    deploy.push()?;
+    here.until_printed("keeper", &sum("alice's"))?;
+    deploy.manifest(
+        "late",
+        &format!("bundle = \"keeper\"\n{}", everywhere("1.0.0", KEEPER_TOML)),
+    )?;
+    deploy.encrypt("keeper", "db", "eve's")?;
+    deploy.encrypt("late", "db", "eve's too")?;
+    let stolen = deploy.commit_as("eve", "other secrets")?;
+    deploy.push()?;
+    here.until_printed("keeper", &sum("eve's"))?;
+    here.until_printed("late", &sum("eve's too"))?;
+    let late = here.until_runs("late", "1.0.0")?;
+    let before = here.printed("keeper")?.len();
+    deploy.revoke("eve", &stolen)?;
+    here.until_row("late", "refused", |row| {
+        row.state == State::Refused && row.pid.is_none()
+    })?;
+    let pid = late.pid.context("a process")?.try_into()?;
+    assert!(
+        !is_alive(pid),
+        "it goes on with what the stolen key brought"
+    );
+    swarm_tests::until("the secret before being used again", || {
+        let printed = here.printed("keeper").ok()?;
+        printed[before..].contains(&sum("alice's")).then_some(())
+    })?;
+    let history = here.agent(&["history", "late"])?;
+    assert!(
+        history.contains("the secret db") && history.contains("laptop stolen"),
+        "{history}"
+    );
     here.assert_no_panic();
     Ok(())
 }
@@ -108,14 +152,7 @@ fn what_a_stolen_key_brought_stops_when_it_is_revoked_and_the_version_before_ret
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let (here, _) = SwarmBox::ticking(&world, &deploy)?;
-    let eve = public(&world, "eve")?;
-    change_policy(&deploy, |text| {
-        let text = text.replace("people = [\"alice\"]", "people = [\"alice\", \"eve\"]");
-        text.replace(
-            "[[grant]]",
-            &format!("[people.eve]\nkeys = [{eve:?}]\n[[grant]]"),
-        )
-    })?;
+    deploy.admit(&["eve"], "")?;
     deploy.write(
         "manifests/ticker.toml",
         everywhere("1.0.0", "mode = \"daemon\"\n[env]\nSTOLEN = \"1\""),
@@ -124,22 +161,14 @@ fn what_a_stolen_key_brought_stops_when_it_is_revoked_and_the_version_before_ret
         "manifests/evil.toml",
         format!("bundle = \"ticker\"\n{}", daemon("1.0.0")),
     )?;
-    commit_as(&world, &deploy, "eve")?;
-    let stolen = deploy.head()?;
+    let stolen = deploy.commit_as("eve", "deploy")?;
+    deploy.push()?;
     let is_stolen = |row: &Row| row.commit.as_deref() == Some(&stolen);
     let by_eve = here.until_row("ticker", "running what eve brought", |row| {
         is_stolen(row) && row.state.is_alive()
     })?;
     let evil = here.until_runs("evil", "1.0.0")?;
-    let print = run(Command::new("ssh-keygen")
-        .args(["-l", "-f"])
-        .arg(world.key("eve")?))?;
-    let print = print.split(' ').nth(1).context("a fingerprint")?;
-    change_policy(&deploy, |text| {
-        text + &format!(
-            "\n[[revoked]]\nkey = {print:?}\nfrom = {stolen:?}\nreason = \"laptop stolen\"\n"
-        )
-    })?;
+    deploy.revoke("eve", &stolen)?;
     let after = here.until_row("ticker", "running what alice brought", |row| {
         !is_stolen(row) && matches!(row.state, State::Running | State::Ready)
     })?;
@@ -150,11 +179,8 @@ fn what_a_stolen_key_brought_stops_when_it_is_revoked_and_the_version_before_ret
         (gone.pid, gone.rule.as_deref()),
         (None, Some("S-REVOKE-02"))
     );
-    let pid = evil.pid.context("a process")?;
-    assert!(
-        !std::path::Path::new(&format!("/proc/{pid}")).exists(),
-        "what the stolen key started still runs"
-    );
+    let pid = evil.pid.context("a process")?.try_into()?;
+    assert!(!is_alive(pid), "what the stolen key started still runs");
     let history = here.agent(&["history"])?;
     assert!(history.contains("laptop stolen"), "{history}");
     let why = here.agent(&["why", "ticker"])?;

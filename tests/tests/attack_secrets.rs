@@ -10,7 +10,7 @@ use std::{
 use swarm_manifests::status::{Row, State};
 use swarm_tests::{
     Deploy, GitOverHttp, Map, SwarmBox, TICKER, World, everywhere,
-    process::{feed, is_alive, kill_now, run, signal},
+    process::{is_alive, kill_now, signal},
     tap::Tap,
     until,
 };
@@ -36,28 +36,8 @@ fn enrolled<'a>(world: &'a World, deploy: &Deploy<'_>, tail: &str) -> Result<Swa
     let mut here = SwarmBox::new(world, "lab-1", deploy, &remote, "poll = \"1s\"\n", tail)?;
     here.run()?;
     deploy.publish_sh("keeper", "1.0.0", KEEPER)?;
-    roster(world, deploy, &here)?;
+    deploy.enlist(&here, "lab-1")?;
     Ok(here)
-}
-
-/// The box's key becomes part of the roster, and of the trunk.
-fn roster(world: &World, deploy: &Deploy<'_>, here: &SwarmBox<'_>) -> Result<()> {
-    let key = here.path("state/agent/box.key");
-    until("the box having a key", || key.exists().then_some(()))?;
-    let public = run(world.command("ssh-keygen").arg("-y").arg("-f").arg(&key))?;
-    let file = world.path("keys/lab-1.pub");
-    fs::write(&file, public)?;
-    deploy.pack(&["box", "add", "lab-1", "--key", &file.display().to_string()])?;
-    deploy.git(&["add", "-A"])?;
-    deploy.git(&["commit", "-q", "-S", "--allow-empty", "-m", "lab-1"])?;
-    deploy.push()
-}
-
-fn encrypt(world: &World, deploy: &Deploy<'_>, workflow: &str, secret: &str) -> Result<()> {
-    let mut command = world.pack();
-    command.current_dir(deploy.path(""));
-    command.args(["encrypt", workflow, "db", "--commit"]);
-    feed(&mut command, secret.as_bytes()).map(drop)
 }
 
 fn sum(text: &str) -> String {
@@ -85,7 +65,8 @@ fn a_secret_is_read_by_its_workflow_alone_and_is_gone_with_it() -> Result<()> {
     let mut here = enrolled(&world, &deploy, "")?;
     let secret = canary();
     deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
-    encrypt(&world, &deploy, "keeper", &secret)?;
+    deploy.encrypt("keeper", "db", &secret)?;
+    deploy.commit_as("alice", "a secret")?;
     deploy.push()?;
     here.until_printed("keeper", &format!("sum {}", sum(&secret)))?;
     let path = place(&here)?;
@@ -146,7 +127,8 @@ fn a_workflow_whose_new_version_is_refused_keeps_its_secret() -> Result<()> {
     let deploy = Deploy::new(&world)?;
     let mut here = enrolled(&world, &deploy, "")?;
     deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
-    encrypt(&world, &deploy, "keeper", &canary())?;
+    deploy.encrypt("keeper", "db", &canary())?;
+    deploy.commit_as("alice", "a secret")?;
     deploy.push()?;
     here.until_printed("keeper", "sum ")?;
     deploy.manifest("keeper", &everywhere("9.9.9", KEEPER_TOML))?;
@@ -242,7 +224,8 @@ fn a_canary_is_found_in_no_output_no_file_no_memory_and_not_on_the_wire() -> Res
     let mut here = enrolled(&world, &deploy, &tail)?;
     let secret = canary();
     deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
-    encrypt(&world, &deploy, "keeper", &secret)?;
+    deploy.encrypt("keeper", "db", &secret)?;
+    deploy.commit_as("alice", "a secret")?;
     deploy.push()?;
     here.until_printed("keeper", &format!("sum {}", sum(&secret)))?;
     until("the map showing the keeper running", || {
@@ -330,7 +313,8 @@ fn a_secret_for_another_box_cut_off_flipped_or_of_another_workflow_is_refused_wi
     let deploy = Deploy::new(&world)?;
     let here = enrolled(&world, &deploy, "")?;
     deploy.manifest("keeper", &everywhere("1.0.0", KEEPER_TOML))?;
-    encrypt(&world, &deploy, "keeper", "one")?;
+    deploy.encrypt("keeper", "db", "one")?;
+    deploy.commit_as("alice", "a secret")?;
     deploy.push()?;
     here.until_printed("keeper", &format!("sum {}", sum("one")))?;
     let before = here.until_runs("keeper", "1.0.0")?;

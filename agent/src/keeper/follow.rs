@@ -156,14 +156,11 @@ impl Keeper {
             .flat_map(|actual| &actual.rows)
             .filter_map(|row| row.digest.as_ref()?.parse().ok());
         let put = self.put.values().map(|spec| spec.digest);
-        let good = self
-            .actual
-            .values()
-            .filter_map(|actual| actual.good.as_ref());
+        let known = self.actual.values().flat_map(|actual| &actual.footings);
         let needed = rows
             .chain(wanted)
             .chain(put)
-            .chain(good.map(|good| good.digest))
+            .chain(known.map(|footing| footing.digest))
             .chain(self.previous.values().copied());
         let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
     }

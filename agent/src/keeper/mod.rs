@@ -30,7 +30,7 @@ use std::{
     rc::Rc,
 };
 use swarm_manifests::{id::Digest, name::Name, report::Event, rules};
-use swarm_supervisor::protocol::{Actual, FromAgent, Query, RunSpec, Standing, ToAgent};
+use swarm_supervisor::protocol::{Actual, Footing, FromAgent, Query, RunSpec, Standing, ToAgent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -254,10 +254,7 @@ impl Keeper {
             } else {
                 self.actual.insert(name.clone(), actual)
             };
-        let essence = |actual: Option<&Actual>| {
-            actual.map(|actual| (actual.revision, actual.successor, actual.origin.clone()))
-        };
-        if essence(before.as_ref()) != essence(self.actual.get(&name)) {
+        if before.as_ref().map(essence) != self.actual.get(&name).map(essence) {
             self.is_stale = true;
         }
         self.mark_changed();
@@ -351,4 +348,9 @@ fn changed_in_store(actual: &Actual) -> Option<Digest> {
             || is_changed(row.next.as_ref().and_then(|next| next.rule.as_ref()))
     })?;
     row.digest.as_ref()?.parse().ok()
+}
+
+/// What a plan depends on.
+fn essence(actual: &Actual) -> (Option<Digest>, Option<Digest>, &[Footing]) {
+    (actual.revision, actual.successor, &actual.footings)
 }

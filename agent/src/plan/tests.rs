@@ -5,12 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use swarm_manifests::{
     bundle::{Limits, Sandbox, Stop, Workdir},
     manifest::{Mode, OnLimit, Restart},
-    policy::Revocations,
+    policy::{Ground, Hand, Revocations},
     problem::Refusal,
     status::Next,
 };
 use swarm_repository::revoked::Void;
-use swarm_supervisor::protocol::Standing;
+use swarm_supervisor::protocol::{Origin, Standing};
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
@@ -45,6 +45,7 @@ fn spec(workflow: &Name, revision: u8, position: u64) -> RunSpec {
         limits: Limits::default(),
         sandbox: Sandbox::default(),
         secrets: BTreeMap::new(),
+        grounds: vec![],
         store: PathBuf::new(),
     }
 }
@@ -85,7 +86,7 @@ fn apply(plan: &Plan, have: &BTreeMap<Name, Have>, remembers: bool) -> BTreeMap<
                 } else {
                     have.successor = Some(spec.revision);
                 }
-                have.origin = Some(spec.origin.clone());
+                have.footings = vec![spec.footing()];
                 have.put = remembers.then(|| spec.clone());
                 have.is_live = true;
             }
@@ -135,12 +136,7 @@ fn any_have() -> impl Strategy<Value = BTreeMap<Name, Have>> {
                     let have = Have {
                         revision: Some(Digest([revision; 32])),
                         successor: successor.map(|revision| Digest([revision; 32])),
-                        origin: Some(Origin {
-                            position: Some(position),
-                            ..Origin::default()
-                        }),
-                        digest: Some(Digest([revision; 32])),
-                        good: None,
+                        footings: vec![spec(&workflow, revision, position).footing()],
                         put: remembered.then(|| {
                             Box::new(spec(&workflow, successor.unwrap_or(revision), position))
                         }),
@@ -196,7 +192,6 @@ fn running(names: &[&str]) -> BTreeMap<Name, Have> {
             name(text),
             Have {
                 revision: Some(Digest([1; 32])),
-                origin: Some(Origin::default()),
                 is_live: true,
                 ..Have::default()
             },
@@ -299,14 +294,25 @@ fn void() -> Void {
     Void::new(revoked.into(), [(Digest([2; 32]), refusal)].into())
 }
 
+const STOLEN: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// With the bundle 1.
+fn footing_by_the_stolen_key(position: u64) -> Footing {
+    Footing {
+        origin: Origin {
+            key: Some(STOLEN.into()),
+            position: Some(position),
+            ..Origin::default()
+        },
+        digest: Digest([1; 32]),
+        grounds: vec![],
+    }
+}
+
 fn brought_by_the_stolen_key(position: u64) -> Have {
     Have {
         revision: Some(Digest([1; 32])),
-        origin: Some(Origin {
-            key: Some(format!("SHA256:{}", "A".repeat(43))),
-            position: Some(position),
-            ..Origin::default()
-        }),
+        footings: vec![footing_by_the_stolen_key(position)],
         is_live: true,
         ..Have::default()
     }
@@ -350,18 +356,17 @@ fn what_the_key_brought_before_goes_on_and_a_void_bundle_is_stopped_before_its_s
     let before = brought_by_the_stolen_key(2);
     let plan_of = |have: Have| plan(&resolved, &[(wanted.clone(), have)].into(), 0).actions;
     assert!(matches!(plan_of(before.clone())[..], [Action::Put(_)]));
+    let with = |digest: u8, position: u64| Footing {
+        digest: Digest([digest; 32]),
+        ..footing_by_the_stolen_key(position)
+    };
     let bundle = Have {
-        digest: Some(Digest([2; 32])),
+        footings: vec![with(2, 2)],
         ..before
     };
     assert!(matches!(plan_of(bundle)[..], [Action::Remove { .. }]));
     let way_back = |digest: u8, position: u64| Have {
-        good: Some(LastGood {
-            origin: brought_by_the_stolen_key(position)
-                .origin
-                .expect("an origin"),
-            digest: Digest([digest; 32]),
-        }),
+        footings: vec![footing_by_the_stolen_key(2), with(digest, position)],
         ..brought_by_the_stolen_key(2)
     };
     assert!(matches!(plan_of(way_back(3, 2))[..], [Action::Put(_)]));
@@ -374,4 +379,100 @@ fn what_the_key_brought_before_goes_on_and_a_void_bundle_is_stopped_before_its_s
         [Action::Remove { .. }]
     ));
     assert!(matches!(plan_of(Have::default())[..], [Action::Put(_)]));
+}
+
+/// A workflow whose manifest and bundle count, and which runs because of this too.
+fn because_of(ground: Ground) -> Have {
+    let mut have = brought_by_the_stolen_key(2);
+    have.footings[0].grounds = vec![ground];
+    have
+}
+
+fn hand(key: &str, position: u64) -> Hand {
+    Hand {
+        keys: vec!["SHA256:somebody".into(), key.into()],
+        position,
+    }
+}
+
+#[test]
+fn a_void_secret_stops_what_runs_with_it_though_nothing_takes_its_place_and_so_it_does_on_the_way_back()
+ {
+    let resolved = Resolved {
+        wanted: [(name("a"), held(&name("a")))].into(),
+        void: void(),
+        ..Resolved::default()
+    };
+    let plan_of = |have: &Have| plan(&resolved, &[(name("a"), have.clone())].into(), 0).actions;
+    let secret = |position| Ground {
+        what: "the secret token".into(),
+        by: vec![hand(STOLEN, position)],
+        needed: 1,
+    };
+    assert_eq!(plan_of(&because_of(secret(2))), []);
+    let actions = plan_of(&because_of(secret(3)));
+    assert!(
+        matches!(&actions[..], [Action::Remove { reason, .. }] if reason.contains("the secret token") && reason.contains("S-REVOKE-02")),
+        "{actions:?}"
+    );
+    // What it would go back to stands on it.
+    let mut have = because_of(secret(3));
+    have.footings.insert(0, footing_by_the_stolen_key(2));
+    assert!(matches!(plan_of(&have)[..], [Action::Remove { .. }]));
+    // This agent has just put it, and the supervisor has not said so yet.
+    let mut put = spec(&name("a"), 1, 2);
+    put.grounds = vec![secret(3)];
+    let have = Have {
+        put: Some(Box::new(put)),
+        ..Have::default()
+    };
+    assert!(matches!(plan_of(&have)[..], [Action::Remove { .. }]));
+}
+
+#[test]
+fn a_void_approval_stops_what_ran_because_of_it_only_where_too_few_are_left() {
+    let resolved = Resolved {
+        wanted: [(name("a"), held(&name("a")))].into(),
+        void: void(),
+        ..Resolved::default()
+    };
+    let approvals = |needed, by| {
+        let ground = Ground {
+            what: "an approval of its manifest".into(),
+            by,
+            needed,
+        };
+        let have = [(name("a"), because_of(ground))].into();
+        plan(&resolved, &have, 0).actions.len()
+    };
+    let (void, good) = (hand(STOLEN, 3), hand("SHA256:carol", 3));
+    assert_eq!(approvals(1, vec![void.clone()]), 1);
+    assert_eq!(approvals(1, vec![void.clone(), good.clone()]), 0);
+    assert_eq!(approvals(2, vec![void, good.clone()]), 1);
+    assert_eq!(approvals(1, vec![good]), 0);
+}
+
+#[test]
+fn another_agent_s_put_is_put_again_where_other_people_stand_behind_it() {
+    let mut wanted = spec(&name("w"), 1, 2);
+    let have = Have {
+        revision: Some(wanted.revision),
+        footings: vec![wanted.footing()],
+        is_live: true,
+        ..Have::default()
+    };
+    let actions = |wanted: &RunSpec| {
+        let resolved = Resolved {
+            wanted: [(name("w"), Wanted::Run(Box::new(wanted.clone())))].into(),
+            ..Resolved::default()
+        };
+        plan(&resolved, &[(name("w"), have.clone())].into(), 0).actions
+    };
+    assert_eq!(actions(&wanted), []);
+    wanted.grounds = vec![Ground {
+        what: "an approval of its manifest".into(),
+        by: vec![hand("SHA256:carol", 3)],
+        needed: 1,
+    }];
+    assert_eq!(actions(&wanted), [Action::Put(Box::new(wanted.clone()))]);
 }

@@ -6,7 +6,7 @@ use swarm_repository::snapshot::{Backing, Found};
 
 /// Enough people stand behind it, the commit's signer among them.
 pub fn approvals(found: &Found) -> Result<(), Refusal> {
-    let Backing { tally, odd } = &found.backing;
+    let Backing { tally, odd, .. } = &found.backing;
     approval::enough(tally, &found.brought.path).map_err(|mut refusal| {
         for (file, why) in odd {
             refusal.reason += &format!("; {file} does not count: {why}");

@@ -12,12 +12,16 @@ mod spec;
 use crate::{facts::Here, secrets::Secrets};
 use chosen::Chosen;
 use conditions::{approvals, requirements};
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 use swarm_manifests::{
     bundle::Bundle,
     id::{Digest, Oid},
     manifest::Manifest,
     name::Name,
+    policy::{Ground, Hand},
     problem::Refusal,
     rules,
     status::{Next, State},
@@ -122,7 +126,7 @@ impl Resolved {
 }
 
 /// The bundle versions that this box needs: those of the manifests that choose it.
-pub fn needed(chosen: &Chosen) -> std::collections::BTreeSet<BundleKey> {
+pub fn needed(chosen: &Chosen) -> BTreeSet<BundleKey> {
     let manifests = chosen.meant.iter();
     manifests
         .filter_map(|found| found.manifest.as_ref().ok())
@@ -131,7 +135,7 @@ pub fn needed(chosen: &Chosen) -> std::collections::BTreeSet<BundleKey> {
 }
 
 /// The secrets that the workflows name which choose this box.
-pub fn needed_secrets(chosen: &Chosen) -> std::collections::BTreeSet<(Name, Name)> {
+pub fn needed_secrets(chosen: &Chosen) -> BTreeSet<(Name, Name)> {
     let found = chosen.meant.iter();
     let manifests = found.filter_map(|found| found.manifest.as_ref().ok());
     manifests
@@ -215,11 +219,36 @@ fn one(
     spec::spec(
         manifest,
         (cleared, secrets),
-        origin(&found.brought),
+        (origin(&found.brought), grounds(manifest, found, snapshot)),
         &snapshot.policy.ceiling,
         here,
     )
     .map_err(|refusal| not(State::Refused, refusal))
+}
+
+/// What it runs because of, besides its manifest and its bundle: each secret, and those who stand behind it with whoever brought it.
+fn grounds(manifest: &Manifest, found: &Found, snapshot: &Snapshot) -> Vec<Ground> {
+    let names: BTreeSet<&Name> = manifest.secrets.values().collect();
+    let secrets = names.into_iter().filter_map(|name| {
+        let secret = snapshot
+            .secrets
+            .get(&(manifest.workflow.clone(), name.clone()))?;
+        Some(Ground {
+            what: format!("the secret {name}"),
+            by: vec![Hand {
+                keys: vec![secret.brought.key.clone()],
+                position: secret.brought.position,
+            }],
+            needed: 1,
+        })
+    });
+    let backing = &found.backing;
+    let approvals = (!backing.approvals.is_empty()).then(|| Ground {
+        what: "an approval of its manifest".into(),
+        by: backing.approvals.clone(),
+        needed: backing.tally.needed.saturating_sub(1),
+    });
+    secrets.chain(approvals).collect()
 }
 
 /// Its secrets, as far as this box can read every one of them.

@@ -10,7 +10,7 @@ use swarm_manifests::{
     bundle::{Bundle, Probe, Workdir},
     id::Digest,
     manifest::Manifest,
-    policy::Ceiling,
+    policy::{Ceiling, Ground},
     problem::Refusal,
     revision::revision,
     rules,
@@ -27,7 +27,7 @@ const MAX_ARGUMENTS: usize = 1 << 20;
 pub fn spec(
     manifest: &Manifest,
     (cleared, secrets): (&Cleared, BTreeMap<String, Digest>),
-    origin: Origin,
+    (origin, grounds): (Origin, Vec<Ground>),
     policy: &Ceiling,
     here: &Here,
 ) -> Result<RunSpec, Refusal> {
@@ -98,6 +98,7 @@ pub fn spec(
         limits: ceiling::cut(&bundle.limits.tightest(&manifest.limits), &ceilings),
         sandbox: bundle.sandbox.clone(),
         secrets,
+        grounds,
         store: here.store.join(cleared.digest().hex()),
     })
 }

@@ -4,12 +4,33 @@
 
 use super::{Moment, Policy};
 use crate::{id::Oid, problem::Refusal, rules::trunk::REVOKED};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// From which position on each revoked key counts for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
     keys: BTreeMap<String, Revocation>,
+}
+
+/// Something that a workflow runs because of, besides its manifest and its bundle: it bears as long as enough of it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Ground {
+    /// `the secret token`, `an approval of its manifest`
+    pub what: String,
+    pub by: Vec<Hand>,
+    /// So many of `by` must count.
+    pub needed: u32,
+}
+
+/// Whose hands something came through, and where it came to the trunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// Fingerprints: of the key that signed the commit, and of the one that made what it brought, where that is signed itself.
+    pub keys: Vec<String>,
+    /// Of the commit.
+    pub position: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +71,23 @@ impl Revocations {
         self.keys
             .get(key)
             .is_some_and(|revocation| position >= revocation.from)
+    }
+
+    /// Why something does not bear any more: too few of those who brought it count.
+    pub fn undermine(&self, ground: &Ground) -> Option<Refusal> {
+        let struck = |hand: &&Hand| self.refuse_hand(&ground.what, hand).is_some();
+        let left = ground.by.len() - ground.by.iter().filter(struck).count();
+        if left >= usize::try_from(ground.needed).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let mut hands = ground.by.iter();
+        hands.find_map(|hand| self.refuse_hand(&ground.what, hand))
+    }
+
+    /// The refusal of something that came through several hands, one of which is struck.
+    pub fn refuse_hand(&self, what: &str, hand: &Hand) -> Option<Refusal> {
+        let mut keys = hand.keys.iter();
+        keys.find_map(|key| self.refuse(what, key, hand.position))
     }
 
     /// `the key SHA256:… is revoked from position 812 on (laptop stolen)`, where it is for this position.

@@ -4,10 +4,7 @@ use super::{
     Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, calendar,
     life::in_words, wellness::ready_by,
 };
-use crate::{
-    protocol::{Actual, LastGood},
-    time::BootTime,
-};
+use crate::{protocol::Actual, time::BootTime};
 use std::time::Duration;
 use swarm_manifests::{
     status::{self, Next, Row},
@@ -35,11 +32,7 @@ pub fn actual(
         workflow: state.workflow.clone(),
         revision: state.current.as_ref().map(|v| v.spec.revision),
         successor: coming(state).map(|v| v.spec.revision),
-        good: state.good.as_ref().map(|v| LastGood {
-            origin: v.origin().clone(),
-            digest: v.spec.digest,
-        }),
-        origin: state.current.as_ref().map(|v| v.origin().clone()),
+        footings: state.versions().map(|v| v.spec.footing()).collect(),
         held: state.held,
         protections,
         rows: rows(state, box_name, now, usage),

@@ -43,6 +43,7 @@ pub fn spec(workflow: &str, number: u8, mode: Mode) -> RunSpec {
         limits: Limits::default(),
         sandbox: Sandbox::default(),
         secrets: std::collections::BTreeMap::new(),
+        grounds: Vec::new(),
         store: "/nowhere".into(),
     }
 }

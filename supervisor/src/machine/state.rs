@@ -284,6 +284,12 @@ pub fn trail(state: &State) -> Option<Trail> {
 }
 
 impl State {
+    /// Every version that runs, is to run, or may come back.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        let known = self.current.iter().chain(&self.successor);
+        known.chain(&self.good)
+    }
+
     /// A workflow that nothing is known of yet.
     pub fn new(workflow: Name) -> Self {
         Self {

@@ -28,13 +28,7 @@ impl Supervisor {
         for Loaded { state, boot } in loaded {
             let name = state.workflow.clone();
             let instances = state.instances.clone();
-            let specs: Vec<_> = state
-                .current
-                .iter()
-                .chain(&state.successor)
-                .chain(&state.good)
-                .map(|version| version.spec.clone())
-                .collect();
+            let specs: Vec<_> = state.versions().map(|it| it.spec.clone()).collect();
             let mut workflow = Workflow::new(state);
             workflow.saved = machine::trail(&workflow.state);
             self.workflows.insert(name.clone(), workflow);

@@ -130,12 +130,7 @@ impl Supervisor {
 }
 
 fn named(state: &State) -> impl Iterator<Item = (Name, Digest)> {
-    let versions = state
-        .current
-        .iter()
-        .chain(&state.successor)
-        .chain(&state.good);
-    versions.flat_map(|version| {
+    state.versions().flat_map(|version| {
         let spec = &version.spec;
         spec.secrets
             .values()

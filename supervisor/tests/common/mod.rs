@@ -334,6 +334,7 @@ impl World {
             limits: Limits::default(),
             sandbox: Sandbox::default(),
             secrets: BTreeMap::new(),
+            grounds: vec![],
             store: self.state().join("store").join(digest.hex()),
         }
     }
