@@ -313,9 +313,8 @@ fn serve(listener: &OwnedFd, path: &Path) -> io::Result<()> {
             pages::give_back_heap();
             let _ = pages::give_back_text();
         }
-        if knocks {
-            line = meet(listener, &held).ok();
-        } else if let (true, Some(open)) = (speaks, &line) {
+        // Who knocks comes after one who is gone: what that one said is heard first.
+        if let (true, Some(open)) = (speaks, &line) {
             match receive(open.as_fd()) {
                 Ok(Some((Word::Keep(of), fds))) => {
                     held.insert((of.workflow.clone(), of.instance), (of, fds));
@@ -328,6 +327,8 @@ fn serve(listener: &OwnedFd, path: &Path) -> io::Result<()> {
                 // The supervisor is gone, or talks nonsense.
                 Ok(None) | Err(_) => line = None,
             }
+        } else if knocks {
+            line = meet(listener, &held).ok();
         }
     }
 }
@@ -435,6 +436,29 @@ mod tests {
         drop(keeper);
         let (keeper, found) = Keeper::find(&path).expect("found").expect("it lives");
         assert_eq!(found.len(), 0);
+        keeper.end().expect("told");
+    }
+
+    #[test]
+    fn what_was_said_last_is_heard_before_the_next_supervisor_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keeper");
+        let mut keeper = Keeper::start(&path, None).expect("started");
+        let main = Pidfd::open(std::process::id().cast_signed()).expect("a pidfd");
+        let pipe = nix::unistd::pipe().expect("a pipe").0;
+        for instance in 0..200 {
+            let of = Kept {
+                instance,
+                ..kept(std::process::id().cast_signed())
+            };
+            keeper
+                .keep(of, &main, [pipe.as_fd(), pipe.as_fd()])
+                .expect("kept");
+            drop(keeper);
+            let found = Keeper::find(&path).expect("found").expect("it lives");
+            assert_eq!(found.1.len(), usize::from(instance) + 1);
+            keeper = found.0;
+        }
         keeper.end().expect("told");
     }
 }
