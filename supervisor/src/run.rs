@@ -41,6 +41,7 @@ use crate::{
     os::{
         self, clock,
         rehash::Rehasher,
+        seats::Seats,
         spool::{Spool, Unfinished},
         tree::Trees,
     },
@@ -55,6 +56,7 @@ use std::{
     fs::{self, File},
     io,
     path::PathBuf,
+    rc::Rc,
     time::Duration,
 };
 use swarm_manifests::name::Name;
@@ -98,6 +100,8 @@ pub(crate) struct Supervisor {
     snapshots: Snapshots,
     trees: Trees,
     rehasher: Rehasher,
+    /// Where children find their descriptors. None: their numbers were taken.
+    seats: Option<Rc<Seats>>,
     users: users::Users,
     vault: vault::Vault,
     watch: Watch,
@@ -152,6 +156,7 @@ const TURN: usize = 64;
 
 impl Supervisor {
     fn open(settings: Settings) -> Result<Self, RunError> {
+        let seats = Seats::new().map_err(|error| RunError::Kernel("descriptors", error))?;
         let own = settings.state.join("supervisor");
         let at = |path: &std::path::Path| {
             let path = path.to_owned();
@@ -202,6 +207,7 @@ impl Supervisor {
             users,
             vault: vault::Vault::of(&settings.state),
             rehasher: Rehasher::new(),
+            seats,
             journal,
             watch,
             signals,

@@ -6,12 +6,13 @@
 mod namespaces;
 mod privileges;
 
+use super::seats::Place;
 use libc::{c_char, c_int, c_long};
 pub use namespaces::{Mounts, Op};
 use namespaces::{private_mounts, private_network};
 pub use privileges::add_rule;
 use privileges::{filters, privileges};
-use std::{ffi::CStr, os::fd::RawFd, ptr};
+use std::{ffi::CStr, os::fd::RawFd, ptr, sync::atomic::Ordering};
 
 /// What a child does before its program, as far as there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Prepared<'a> {
     pub report: RawFd,
     /// The other end of `report`, our maker's: a copy of it is here, too.
     pub makers: RawFd,
+    /// Where our descriptors are while our table is our maker's. None: it is a copy.
+    pub row: Option<Place<'a>>,
     /// `cgroup.procs`, open, where clone3 could not do it.
     pub cgroup_procs: Option<RawFd>,
     pub join: Option<(RawFd, c_int)>,
@@ -67,6 +70,12 @@ pub struct Prepared<'a> {
 
 /// A report of eight bytes: the step, an index that says which, and the error number.
 pub const REPORT: usize = 8;
+/// No step: our table of descriptors is our own, as was asked.
+pub const APART: u8 = 0;
+/// The word to go on.
+pub const GO: u8 = 1;
+/// The same, and to say [`APART`].
+pub const GO_AND_TELL: u8 = 2;
 
 type Done = Result<(), Failure>;
 
@@ -94,6 +103,7 @@ pub fn run(prepared: &mut Prepared<'_>) -> ! {
 }
 
 fn confine_and_execute(prepared: &mut Prepared<'_>) -> Done {
+    part(prepared)?;
     // SAFETY: a new process is no group leader, so this cannot fail, and touches nothing else.
     check(unsafe { libc::setsid() }.into(), Step::Session)?;
     if let Some(procs) = prepared.cgroup_procs {
@@ -134,15 +144,42 @@ fn confine_and_execute(prepared: &mut Prepared<'_>) -> Done {
     execute(prepared)
 }
 
+/// From here on nothing that we open or close is our maker's.
+fn part(prepared: &Prepared<'_>) -> Done {
+    let mut end = u32::MAX;
+    if let Some(Place { row, first, apart }) = &prepared.row {
+        // A copy of the table up to our row, instead of the whole one.
+        close_range(row.end, u32::MAX, libc::CLOSE_RANGE_UNSHARE)?;
+        apart.store(1, Ordering::Release);
+        // Who sits in the rows before ours is not kept waiting for our end.
+        if let Some(last) = row.start.checked_sub(1).filter(|last| last >= first) {
+            close_range(*first, last, 0)?;
+        }
+        end = row.end;
+    }
+    if u32::try_from(prepared.makers).is_ok_and(|makers| makers < end) {
+        // SAFETY: closes a copy that is of no use here.
+        unsafe { libc::close(prepared.makers) };
+    }
+    Ok(())
+}
+
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> Done {
+    // SAFETY: close_range(2) takes integers; whoever owned these descriptors lives in our maker.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    check(done, Step::Descriptors).map(drop)
+}
+
 /// Until our maker has written down that we are there. Where it died before, nobody would ever know of us: nothing begins.
 fn wait_for_word(prepared: &Prepared<'_>) {
     let mut word = 0_u8;
-    // SAFETY: closes a copy that is of no use here, and reads one byte into `word`; or ends this process only. No signal interrupts it:
-    // all are blocked.
+    // SAFETY: reads one byte into `word`, or ends this process only. No signal interrupts it: all are blocked.
     unsafe {
-        libc::close(prepared.makers);
         if libc::read(prepared.report, (&raw mut word).cast(), 1) != 1 {
             libc::_exit(127);
+        }
+        if word == GO_AND_TELL {
+            libc::write(prepared.report, [APART; REPORT].as_ptr().cast(), REPORT);
         }
     }
 }
@@ -187,16 +224,8 @@ fn descriptors(prepared: &Prepared<'_>) -> Done {
         check(unsafe { libc::dup2(fd, 3) }.into(), Step::Descriptors)?;
         first_closed = 4;
     }
-    // SAFETY: close_range(2) with this flag closes nothing before execve.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first_closed,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    check(done, Step::Descriptors).map(drop)
+    // With this flag nothing is closed before execve.
+    close_range(first_closed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
 /// What is ignored stays ignored over execve, and what is blocked stays blocked: a new program starts with neither.

@@ -32,6 +32,7 @@ pub mod reexec;
 pub mod rehash;
 pub mod report;
 pub mod seal;
+pub mod seats;
 mod seccomp;
 pub mod secrets;
 pub mod spawn;

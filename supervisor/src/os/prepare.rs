@@ -6,6 +6,7 @@ use super::{
     confine,
     expose::{Cover, Mount},
     launch::{Launch, Profile},
+    seats::Row,
     seccomp,
     spawn::SpawnError,
     view::{self, View},
@@ -14,7 +15,7 @@ use std::{
     ffi::{CStr, c_char},
     io,
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -22,15 +23,18 @@ use std::{
 };
 use swarm_manifests::bundle::Network;
 
-/// Descriptors that must stay open until the child executes.
+/// Descriptors as the child will find them: in its row, or copied to where it does not put them in order.
 pub(super) struct Kept {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    extra: Option<OwnedFd>,
-    report: OwnedFd,
+    stdin: RawFd,
+    stdout: RawFd,
+    stderr: RawFd,
+    extra: Option<RawFd>,
+    report: RawFd,
     makers: RawFd,
-    landlock: Option<confine::Rules>,
+    join: Option<RawFd>,
+    landlock: Option<(RawFd, u64)>,
+    /// Until the fork they are open here.
+    _copies: Vec<OwnedFd>,
 }
 
 impl Kept {
@@ -38,6 +42,7 @@ impl Kept {
         launch: &Launch,
         view: &View,
         (report, makers): (&OwnedFd, &OwnedFd),
+        row: Option<&Row>,
     ) -> Result<Self, SpawnError> {
         let landlock = match launch.profile {
             Profile::Workflow => {
@@ -48,14 +53,33 @@ impl Kept {
         };
         let null = std::fs::File::open("/dev/null")
             .map_err(|error| SpawnError::io("open /dev/null", &error))?;
+        let mut copies = Vec::new();
+        let mut place = |fd: BorrowedFd<'_>| {
+            if let Some(row) = row {
+                let seat = row.put(fd);
+                return seat.map_err(|error| SpawnError::io("descriptors", &error));
+            }
+            copies.push(above(&fd)?);
+            Ok(copies.last().map_or(-1, AsRawFd::as_raw_fd))
+        };
+        let join = launch.join.as_ref();
         Ok(Self {
-            stdin: above(&null)?,
-            stdout: above(&launch.stdout)?,
-            stderr: above(&launch.stderr)?,
-            extra: launch.extra.as_ref().map(above).transpose()?,
-            report: above(report)?,
+            stdin: place(null.as_fd())?,
+            stdout: place(launch.stdout.as_fd())?,
+            stderr: place(launch.stderr.as_fd())?,
+            extra: launch
+                .extra
+                .as_ref()
+                .map(|fd| place(fd.as_fd()))
+                .transpose()?,
+            report: place(report.as_fd())?,
             makers: makers.as_raw_fd(),
-            landlock,
+            join: join.map(|held| place(held.as_fd())).transpose()?,
+            landlock: match landlock {
+                Some(rules) => Some((place(rules.fd.as_fd())?, rules.all)),
+                None => None,
+            },
+            _copies: copies,
         })
     }
 }
@@ -76,9 +100,10 @@ pub(super) fn prepare<'a>(
     launch: &Launch,
     view: &View,
     kept: &Kept,
-    is_root: bool,
+    row: Option<&'a Row>,
     arena: &'a Arena,
 ) -> Result<Prepared<'a>, SpawnError> {
+    let is_root = nix::unistd::geteuid().is_root();
     if launch.argv.is_empty() {
         return Err(SpawnError::new("execute", "no command"));
     }
@@ -102,20 +127,16 @@ pub(super) fn prepare<'a>(
         )?,
         envp: strings(arena, env)?,
         workdir: c_path(arena, &launch.workdir)?,
-        fds: [
-            kept.stdin.as_raw_fd(),
-            kept.stdout.as_raw_fd(),
-            kept.stderr.as_raw_fd(),
-        ],
-        extra: kept.extra.as_ref().map(AsRawFd::as_raw_fd),
-        report: kept.report.as_raw_fd(),
+        fds: [kept.stdin, kept.stdout, kept.stderr],
+        extra: kept.extra,
+        report: kept.report,
         makers: kept.makers,
+        row: row.map(Row::place),
         cgroup_procs: None,
-        join: launch
+        join: kept
             .join
-            .as_ref()
             .filter(|_| is_root)
-            .map(|held| (held.raw(), libc::CLONE_NEWNS | libc::CLONE_NEWNET)),
+            .map(|held| (held, libc::CLONE_NEWNS | libc::CLONE_NEWNET)),
         mounts: mounts
             .map(|mounts| lay_out(mounts, workflow, arena))
             .transpose()?,
@@ -127,11 +148,8 @@ pub(super) fn prepare<'a>(
             Some(ids) => Some((ids.uid, ids.gid, copy(arena, &ids.groups)?)),
             None => None,
         },
-        landlock: match &kept.landlock {
-            Some(rules) => {
-                let private = private(launch, view, is_root, arena)?;
-                Some((rules.fd.as_raw_fd(), rules.all, private))
-            }
+        landlock: match kept.landlock {
+            Some((rules, all)) => Some((rules, all, private(launch, view, is_root, arena)?)),
             None => None,
         },
         seccomp: filter.map(|filter| program(filter, arena)).transpose()?,

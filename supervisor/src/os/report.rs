@@ -3,6 +3,7 @@
 use super::{
     child::{self, Step},
     expose::Mount,
+    seats::Row,
     spawn::{PATIENCE, SpawnError},
 };
 use nix::{
@@ -10,6 +11,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout},
 };
 use std::{
+    cell::RefCell,
     ffi::OsString,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::PathBuf,
@@ -20,6 +22,8 @@ use std::{
 pub struct Report {
     end: OwnedFd,
     names: Names,
+    /// Where its descriptors are, our copy of its end of this among them, until it has a table of its own.
+    row: RefCell<Option<Row>>,
 }
 
 /// What the child's steps are about.
@@ -32,23 +36,45 @@ pub(super) struct Names {
 }
 
 impl Report {
-    pub(super) fn new(end: OwnedFd, names: Names) -> Self {
-        Self { end, names }
+    pub(super) fn new(end: OwnedFd, names: Names, row: Option<Row>) -> Self {
+        let row = RefCell::new(row);
+        Self { end, names, row }
     }
 
     /// It is known to whoever has to know it, and may go on to its program. Without this, and once we are gone, it ends.
     pub fn let_go(&self) {
+        let is_apart = self.row.borrow().as_ref().is_none_or(Row::is_apart);
+        let word = if is_apart {
+            self.ended();
+            child::GO
+        } else {
+            child::GO_AND_TELL
+        };
         // Where it is gone already, its report says why.
         let _ = nix::sys::socket::send(
             self.end.as_raw_fd(),
-            &[1],
+            &[word],
             nix::sys::socket::MsgFlags::MSG_NOSIGNAL,
         );
     }
 
+    /// It has no part in our descriptors any more, or has ended: our copies of its own are closed, so that its end is heard.
+    pub fn ended(&self) {
+        self.row.take();
+    }
+
     /// What it says so far. None: nothing yet; [`Report::fd`] becomes readable.
     pub fn outcome(&self) -> Option<Result<(), SpawnError>> {
-        self.has_spoken(PollTimeout::ZERO).then(|| self.read())
+        self.hear(PollTimeout::ZERO)
+    }
+
+    fn hear(&self, patience: PollTimeout) -> Option<Result<(), SpawnError>> {
+        while self.has_spoken(patience) {
+            if let Some(outcome) = self.read() {
+                return Some(outcome);
+            }
+        }
+        None
     }
 
     /// It had its time, and said nothing.
@@ -58,11 +84,8 @@ impl Report {
     }
 
     pub(super) fn wait(&self) -> Result<(), SpawnError> {
-        if self.has_spoken(PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)) {
-            self.read()
-        } else {
-            Err(Self::too_late())
-        }
+        let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+        self.hear(patience).unwrap_or_else(|| Err(Self::too_late()))
     }
 
     /// Readable when there is something to be heard.
@@ -81,10 +104,15 @@ impl Report {
         }
     }
 
-    /// Its end without a word: it executes.
-    fn read(&self) -> Result<(), SpawnError> {
+    /// Its end without a word: it executes. None: it is apart, and goes on.
+    fn read(&self) -> Option<Result<(), SpawnError>> {
         let mut bytes = [0; child::REPORT];
-        match nix::unistd::read(&self.end, &mut bytes) {
+        let said = nix::unistd::read(&self.end, &mut bytes);
+        if said == Ok(child::REPORT) && bytes[0] == child::APART {
+            self.ended();
+            return None;
+        }
+        Some(match said {
             Ok(0) => Ok(()),
             Ok(child::REPORT) => {
                 let [step, _, which @ .., e0, e1, e2, e3] = bytes;
@@ -94,7 +122,7 @@ impl Report {
             }
             Ok(_) => Err(SpawnError::new("execute", "its report is cut off")),
             Err(errno) => Err(SpawnError::new("execute", errno.desc())),
-        }
+        })
     }
 }
 

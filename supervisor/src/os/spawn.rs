@@ -12,6 +12,7 @@ use super::{
     pages,
     prepare::{Kept, prepare},
     report::{Names, Report},
+    seats::{Row, Seats},
     seccomp,
     view::View,
 };
@@ -20,6 +21,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
+    rc::Rc,
     time::Duration,
 };
 use swarm_manifests::bundle::Network;
@@ -117,6 +119,15 @@ pub fn spawn(launch: Launch) -> Result<Child, SpawnError> {
 /// Makes it. It comes to its program once it is let go ([`Report::let_go`]); and whether it did, [`Birth::report`] tells, within [`PATIENCE`] where all is well. One that fails is to be
 /// ended ([`end`]) by whoever asked for it.
 pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
+    make(launch, None)
+}
+
+/// The same for a process with many descriptors: the child copies a few of them, where one of these seats' rows is free.
+pub fn begin_seated(launch: Launch, seats: &Rc<Seats>) -> Result<Birth, SpawnError> {
+    make(launch, seats.row())
+}
+
+fn make(launch: Launch, row: Option<Row>) -> Result<Birth, SpawnError> {
     let is_root = nix::unistd::geteuid().is_root();
     if is_root
         && launch
@@ -134,9 +145,9 @@ pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
     let (report, reported) = std::os::unix::net::UnixStream::pair()
         .map(|(ours, its)| (OwnedFd::from(ours), OwnedFd::from(its)))
         .map_err(|error| SpawnError::io("pipe", &error))?;
-    let kept = Kept::new(&launch, &view, (&reported, &report))?;
+    let kept = Kept::new(&launch, &view, (&reported, &report), row.as_ref())?;
     let arena = Arena::new();
-    let mut prepared = prepare(&launch, &view, &kept, is_root, &arena)?;
+    let mut prepared = prepare(&launch, &view, &kept, row.as_ref(), &arena)?;
     pages::before_a_fork();
     let (pid, pidfd) = fork(&launch, &mut prepared)?;
     // The child has its own copies now; ours of the report's end must be closed to see its.
@@ -150,7 +161,7 @@ pub fn begin(launch: Launch) -> Result<Birth, SpawnError> {
         pid,
         pidfd: Pidfd::from_fd(pidfd),
         missing,
-        report: Report::new(report, names),
+        report: Report::new(report, names, row),
     })
 }
 
@@ -199,6 +210,9 @@ fn fork(launch: &Launch, prepared: &mut Prepared<'_>) -> Result<(i32, OwnedFd), 
     arguments.flags = libc::CLONE_PIDFD.cast_unsigned().into();
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD.cast_unsigned().into();
+    if prepared.row.is_some() {
+        arguments.flags |= u64::from(libc::CLONE_FILES.cast_unsigned());
+    }
     if let Some(cgroup) = &cgroup {
         arguments.flags |= INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or_default();

@@ -233,6 +233,15 @@ impl Supervisor {
 
     /// The main process of an instance ended.
     pub(super) fn main_ended(&mut self, name: &Name, instance: u16) {
+        if let Some(Room {
+            process: Some(held),
+            birth: Some(birth),
+            ..
+        }) = self.room(name, instance)
+            && held.pidfd.has_ended()
+        {
+            birth.report.ended();
+        }
         self.born(name, instance, false);
         let Some(room) = self.room(name, instance) else {
             return;

@@ -117,7 +117,11 @@ impl Supervisor {
         launch.cgroup = cgroup;
         launch.limits = enforced.rest;
         let failed = |text: String| Obstacle::lasting(&rules::run::EXEC, text);
-        let birth = spawn::begin(launch).map_err(|error| failed(error.to_string()))?;
+        let begun = match &self.seats {
+            Some(seats) => spawn::begin_seated(launch, seats),
+            None => spawn::begin(launch),
+        };
+        let birth = begun.map_err(|error| failed(error.to_string()))?;
         let mut unprotected = enforced.enforced;
         unprotected.extend(birth.missing.iter().map(ToString::to_string));
         unprotected.extend(enforced.missing);
