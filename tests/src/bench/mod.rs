@@ -4,8 +4,10 @@
 
 pub mod figures;
 
+mod c;
 mod commits;
 mod delivery;
+mod hostile;
 mod idle;
 mod poll;
 mod program;
@@ -54,6 +56,7 @@ pub enum Part {
     Poll,
     Idle,
     Publish,
+    Hostile,
     Supervisor,
 }
 
@@ -90,6 +93,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Publish) {
         publishing(&mut found)?;
+    }
+    if wanted(Part::Hostile) {
+        hostile::hostile(&mut found)?;
     }
     if wanted(Part::Supervisor) {
         supervising::supervising(&options.supervision, &mut found)?;
@@ -231,7 +237,7 @@ fn polls(found: &mut Findings) -> Result<()> {
             what: format!("a poll that finds nothing, agent CPU ({name})"),
             unit: "ms",
             samples: cost.cpu,
-            peer: None,
+            peer: cost.limit.map(|limit| peer("limit in C", limit)),
             goal: goal(0.1),
         });
         if line == Line::Ssh {

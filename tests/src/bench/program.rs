@@ -1,6 +1,7 @@
 //! The program that is deployed: its first act is to look at the clock. Touches the compiler, and reads what the program wrote.
 
-use crate::{World, process::run};
+use super::c;
+use crate::World;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -52,22 +53,9 @@ int main(void)
 /// How long a stamp may take to appear.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Compiles it, statically where this machine can.
+/// Compiles it.
 pub fn compile(world: &World) -> Result<PathBuf> {
-    let (source, program) = (world.path("stamp.c"), world.path("stamp"));
-    fs::write(&source, SOURCE)?;
-    let cc = |link: &[&str]| {
-        run(world
-            .command("cc")
-            .args(["-O2", "-o"])
-            .arg(&program)
-            .arg(&source)
-            .args(link))
-    };
-    cc(&["-static"])
-        .or_else(|_| cc(&[]))
-        .context("cc is needed: apt-get install gcc libc6-dev")?;
-    Ok(program)
+    c::compile(world, "stamp", SOURCE)
 }
 
 /// Waits for the stamp of a round; gives the nanoseconds of `CLOCK_MONOTONIC`.

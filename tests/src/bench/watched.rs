@@ -138,16 +138,22 @@ pub struct Memory {
 
 /// What a process holds now.
 pub fn memory(pid: u32) -> Result<Memory> {
-    let field = |file: &str, name: &str| -> Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
-            .with_context(|| format!("/proc/{pid}/{file} has no {name}"))?;
-        Ok(value.parse::<f64>()? * 1024.0 / 1e6)
-    };
     Ok(Memory {
-        resident: field("status", "VmRSS:")?,
-        proportional: field("smaps_rollup", "Pss:")?,
+        resident: megabytes(pid, "status", "VmRSS:")?,
+        proportional: megabytes(pid, "smaps_rollup", "Pss:")?,
     })
+}
+
+/// The most megabytes that a process has ever held.
+pub fn most_resident(pid: u32) -> Result<f64> {
+    megabytes(pid, "status", "VmHWM:")
+}
+
+fn megabytes(pid: u32, file: &str, name: &str) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+        .with_context(|| format!("/proc/{pid}/{file} has no {name}"))?;
+    Ok(value.parse::<f64>()? * 1024.0 / 1e6)
 }

@@ -3,13 +3,12 @@
 
 use super::{
     contender::{Contender, stamps, until_all_started},
-    limit::compile,
     measure,
     ours::{MANIFEST, Ours},
 };
 use crate::{
     Deploy, World,
-    bench::figures::Samples,
+    bench::{c::compile, figures::Samples},
     process::{is_alive, kill_now, until},
 };
 use anyhow::{Context, Result, ensure};

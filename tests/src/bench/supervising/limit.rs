@@ -1,38 +1,17 @@
 //! The limits: a few lines of C that start a child again, without any protection and with those of our default sandbox.
 
 use super::contender::{Contender, kill_all, stamps};
-use crate::{World, process::Running, process::run};
+use crate::{World, bench::c::compile, process::Running};
 use anyhow::{Context, Result};
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Command,
 };
 
 /// The first user id of its children; as in limit.c.
 const FIRST_UID: u32 = 70_000;
-
-/// Compiles a source of this folder into the world, statically where this machine can.
-pub fn compile(world: &World, name: &str, source: &str) -> Result<PathBuf> {
-    let folder = world.path("programs");
-    fs::create_dir_all(&folder)?;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
-    let (text, program) = (world.path(format!("{name}.c")), folder.join(name));
-    fs::write(&text, source)?;
-    let cc = |link: &[&str]| {
-        run(world
-            .command("cc")
-            .args(["-O2", "-o"])
-            .arg(&program)
-            .arg(&text)
-            .args(link))
-    };
-    cc(&["-static"])
-        .or_else(|_| cc(&[]))
-        .context("cc is needed: apt-get install gcc libc6-dev")?;
-    Ok(program)
-}
 
 /// One of both.
 pub struct Limit<'a> {

@@ -9,6 +9,7 @@ mod peers;
 
 use super::{
     Findings,
+    c::compile,
     figures::{Goal, Peer, Row, Samples},
     say,
 };
@@ -69,7 +70,7 @@ pub fn supervising(extent: &Extent, found: &mut Findings) -> Result<()> {
 fn races(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    let child = compile(&world, "child", include_str!("child.c"))?;
     let mut ours = Ours::new(&world, &deploy, &child, 1)?;
     let mut sandbox = Limit::new(&world, &child, true, 1, groups.path("sandbox"))?;
     let mut bare = Limit::new(&world, &child, false, 1, groups.path("bare"))?;
@@ -116,7 +117,7 @@ fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> 
     };
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    let child = compile(&world, "child", include_str!("child.c"))?;
     say(&format!("{children} children of ours"));
     let mut ours = Ours::new(&world, &deploy, &child, children)?;
     let crowd = measure::crowd(&mut ours, course)?;
@@ -181,7 +182,7 @@ fn crowds(extent: &Extent, groups: &Groups, found: &mut Findings) -> Result<()> 
 /// Others, killed in the same way; each beside our figure of this very run.
 fn peer_races(extent: &Extent, found: &mut Findings) -> Result<()> {
     let world = World::new()?;
-    let child = limit::compile(&world, "child", include_str!("child.c"))?;
+    let child = compile(&world, "child", include_str!("child.c"))?;
     let mut peers = Vec::new();
     for kind in Kind::ALL {
         let mut peer = peers::Peer::new(&world, kind, &child, 1)?;
@@ -232,7 +233,7 @@ fn peer_crowds(course: Course, ours: &Crowd, found: &mut Findings) -> Result<()>
     let children = course.children;
     for kind in Kind::FOR_CROWDS {
         let world = World::new()?;
-        let child = limit::compile(&world, "child", include_str!("child.c"))?;
+        let child = compile(&world, "child", include_str!("child.c"))?;
         let mut peer = peers::Peer::new(&world, *kind, &child, children)?;
         say(&format!("{children} children of {}", peer.name()));
         let course = Course {
