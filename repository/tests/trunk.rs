@@ -6,18 +6,6 @@ use std::fs;
 use swarm_repository::{trunk::Advance, verifier::Verifier};
 use world::{World, stopped};
 
-/// The commit at HEAD stops the trunk at its first parent by this rule; returns the reason.
-fn refused(world: &World, rule: &str) -> String {
-    let (found, commit, at, reason) = stopped(world.advance(world.head()));
-    assert_eq!((found, commit), (rule, world.head()), "{reason}");
-    assert_eq!(at.head, world.id("HEAD^1"));
-    assert!(
-        reason.contains(&commit.short()),
-        "{reason} names the commit"
-    );
-    reason
-}
-
 #[test]
 fn good_commits_move_the_trunk_and_who_brought_what_is_known() {
     let world = World::new();
@@ -80,14 +68,14 @@ fn a_step_by_step_walk_ends_where_one_walk_ends() {
 fn an_unsigned_commit_stops_the_trunk_at_its_parent() {
     let world = World::new();
     world.commit_unsigned("nobody");
-    refused(&world, "S-TRUNK-01");
+    world.refused("S-TRUNK-01");
 }
 
 #[test]
 fn a_key_that_the_policy_does_not_know_is_refused_by_its_fingerprint() {
     let world = World::new();
     world.commit("eve", "hello");
-    assert!(refused(&world, "S-TRUNK-04").contains("SHA256:"));
+    assert!(world.refused("S-TRUNK-04").contains("SHA256:"));
 }
 
 #[test]
@@ -103,7 +91,7 @@ fn somebody_who_adds_themself_and_deploys_in_one_commit_is_still_unknown() {
     world.write("policy.toml", &policy);
     world.manifest("manifests/evil.toml", None);
     world.commit("eve", "mine now");
-    refused(&world, "S-TRUNK-04");
+    world.refused("S-TRUNK-04");
 }
 
 #[test]
@@ -125,7 +113,7 @@ fn each_path_needs_its_own_right() {
         let world = World::new();
         world.write(path, "text");
         world.commit(person, "mine");
-        let reason = refused(&world, rule);
+        let reason = world.refused(rule);
         assert!(reason.contains(person) && reason.contains(path), "{reason}");
     }
 }
@@ -155,7 +143,7 @@ fn one_forbidden_path_among_many_stops_the_whole_commit() {
     world.bundle("ci", "ramp", "1.0.0", &[("run.sh", "x")]);
     world.write("zzz/.forbidden", "x");
     world.commit("ci", "sneaky");
-    assert!(refused(&world, "S-TRUNK-03").contains("zzz/.forbidden"));
+    assert!(world.refused("S-TRUNK-03").contains("zzz/.forbidden"));
 }
 
 #[test]
@@ -186,7 +174,7 @@ fn boxes_of_the_old_and_of_the_new_manifest_must_be_covered() {
         world.manifest("manifests/ramp.toml", new);
         world.commit("bob", "new");
         match rule {
-            Some(rule) => assert!(refused(&world, rule).contains("manifests/ramp.toml")),
+            Some(rule) => assert!(world.refused(rule).contains("manifests/ramp.toml")),
             None => assert_eq!(world.trusted().head, world.head()),
         }
     }
@@ -201,7 +189,7 @@ fn a_manifest_that_does_not_parse_needs_a_grant_for_every_box() {
         let world = World::new();
         world.write("manifests/ramp.toml", text);
         world.commit("bob", "broken");
-        refused(&world, "S-TRUNK-09");
+        world.refused("S-TRUNK-09");
     }
 }
 
@@ -235,7 +223,7 @@ fn a_manifest_of_somebody_else_may_not_be_removed_moved_or_made_a_link() {
         } else {
             world.commit("bob", what)
         };
-        refused(&world, "S-TRUNK-09");
+        world.refused("S-TRUNK-09");
     }
 }
 
@@ -250,139 +238,7 @@ fn secrets_follow_the_boxes_of_the_manifest() {
     world.commit("alice", "to the roof");
     world.write("secrets/ramp/key.age", "y");
     world.commit("bob", "a secret for the roof");
-    refused(&world, "S-TRUNK-09");
-}
-
-#[test]
-fn who_signs_a_merge_vouches_for_an_unsigned_side_branch() {
-    let world = World::new();
-    world.git(["checkout", "-q", "-b", "side"]);
-    world.manifest("manifests/ramp.toml", Some("[\"lab-1\"]"));
-    world.commit_unsigned("unsigned");
-    merge(&world, "bob");
-    let trusted = world.trusted();
-    assert_eq!((trusted.head, trusted.position), (world.head(), 1));
-    assert_eq!(trusted.manifests["manifests/ramp.toml"].by.as_str(), "bob");
-}
-
-fn merge(world: &World, person: &str) {
-    world.git(["checkout", "-q", "main"]);
-    let key = format!("user.signingkey={}", world.key(person).display());
-    world.git([
-        "-c",
-        "gpg.format=ssh",
-        "-c",
-        &key,
-        "merge",
-        "-q",
-        "-S",
-        "--no-ff",
-        "-m",
-        "merge",
-        "side",
-    ]);
-}
-
-#[test]
-fn a_merge_is_judged_by_all_it_changes_against_its_first_parent() {
-    let world = World::new();
-    world.git(["checkout", "-q", "-b", "side"]);
-    world.manifest("manifests/ramp.toml", None);
-    world.commit("alice", "alice signed this on a side branch");
-    merge(&world, "bob");
-    refused(&world, "S-TRUNK-09");
-}
-
-#[test]
-fn an_octopus_by_somebody_without_the_right_is_refused() {
-    let world = World::new();
-    let base = world.head();
-    let mut parents = vec![base];
-    for n in 0..3 {
-        world.git([
-            "checkout",
-            "-q",
-            "-b",
-            &format!("side{n}"),
-            &base.to_string(),
-        ]);
-        world.write(&format!("sources/{n}"), "x");
-        if n == 2 {
-            world.write("boxes/new.toml", "key = \"x\"");
-        }
-        parents.push(world.commit_unsigned("side"));
-    }
-    let tree = world.git(["rev-parse", &format!("{}^{{tree}}", parents[3])]);
-    let octopus = world.commit_tree("ci", &tree, &parents);
-    let (rule, commit, at, _) = stopped(world.advance(octopus));
-    assert_eq!((rule, commit, at.head), ("S-TRUNK-03", octopus, base));
-    let by_admin = world.commit_tree("alice", &tree, &parents);
-    assert!(matches!(world.advance(by_admin), Advance::Moved(_)));
-}
-
-#[test]
-fn a_stopped_trunk_is_mended_by_a_signed_merge_upon_the_last_good_commit() {
-    let world = World::new();
-    let good = world.head();
-    world.manifest("manifests/ramp.toml", None);
-    let bad = world.commit("eve", "unknown");
-    refused(&world, "S-TRUNK-04");
-    let tree = world.git(["rev-parse", &format!("{bad}^{{tree}}")]);
-    let without_right = world.commit_tree("bob", &tree, &[good, bad]);
-    assert_eq!(stopped(world.advance(without_right)).0, "S-TRUNK-09");
-    let vouched = world.commit_tree("alice", &tree, &[good, bad]);
-    assert!(
-        matches!(world.advance(vouched), Advance::Moved(trusted) if trusted.head == vouched && trusted.position == 1)
-    );
-    let dropped = world.commit_tree(
-        "ci",
-        &world.git(["rev-parse", &format!("{good}^{{tree}}")]),
-        &[good, bad],
-    );
-    assert!(
-        matches!(world.advance(dropped), Advance::Moved(trusted) if trusted.manifests.is_empty())
-    );
-    let upside_down = world.commit_tree("alice", &tree, &[bad, good]);
-    assert_eq!(stopped(world.advance(upside_down)).1, bad);
-}
-
-#[test]
-fn a_merge_that_a_forge_signed_says_what_to_do() {
-    let world = World::new();
-    world.manifest("manifests/ramp.toml", None);
-    world.git(["add", "-A"]);
-    let key = format!("user.signingkey={}", world.key("eve").display());
-    let mut git = world.command("git");
-    git.env("GIT_COMMITTER_NAME", "GitHub")
-        .env("GIT_COMMITTER_EMAIL", "noreply@github.com")
-        .args([
-            "-c",
-            "gpg.format=ssh",
-            "-c",
-            &key,
-            "commit",
-            "-q",
-            "-S",
-            "-m",
-            "Squash (#7)",
-        ]);
-    assert!(git.status().expect("git").success());
-    let Advance::Stopped { refusal, at, .. } = world.advance(world.head()) else {
-        panic!("not stopped")
-    };
-    assert_eq!(refusal.rule.id, "S-TRUNK-04");
-    let hint = refusal.hint.expect("what to do");
-    assert!(
-        hint.contains("forge") && hint.contains("swarm-pack vouch"),
-        "{hint}"
-    );
-    assert!(
-        hint.contains(&format!(
-            "git push --force-with-lease origin {}:main",
-            at.head
-        )),
-        "{hint}"
-    );
+    world.refused("S-TRUNK-09");
 }
 
 #[test]
@@ -406,19 +262,9 @@ fn a_backdated_commit_is_judged_by_its_place_alone() {
     let world = World::new();
     world.manifest("manifests/a.toml", None);
     world.git(["add", "-A"]);
-    let key = format!("user.signingkey={}", world.key("alice").display());
-    let mut git = world.command("git");
-    git.env("GIT_COMMITTER_DATE", "1000000000 +0000").args([
-        "-c",
-        "gpg.format=ssh",
-        "-c",
-        &key,
-        "commit",
-        "-q",
-        "-S",
-        "-m",
-        "old",
-    ]);
+    let mut git = world.signing_git("alice");
+    git.env("GIT_COMMITTER_DATE", "1000000000 +0000")
+        .args(["commit", "-q", "-S", "-m", "old"]);
     assert!(git.status().expect("git").success());
     assert_eq!(
         world.trusted().manifests["manifests/a.toml"].time,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+mod commits;
+
 use std::{
     ffi::OsStr,
     fs,
@@ -136,15 +138,7 @@ workflows = ["ramp"]
 
     /// Runs git and returns what it printed, without the last newline.
     pub fn git<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> String {
-        let output = self.try_git(args);
-        assert!(
-            output.status.success(),
-            "git: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned()
+        done(self.command("git").args(args))
     }
 
     pub fn try_git<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
@@ -185,108 +179,6 @@ workflows = ["ramp"]
 
     pub fn remove(&self, path: &str) {
         self.git(["rm", "-rq", "--ignore-unmatch", path]);
-    }
-
-    /// Adds everything and commits it signed by `person`.
-    pub fn commit(&self, person: &str, message: &str) -> Oid {
-        self.git(["add", "-A"]);
-        self.commit_staged(person, message)
-    }
-
-    pub fn commit_staged(&self, person: &str, message: &str) -> Oid {
-        let key = format!("user.signingkey={}", self.key(person).display());
-        self.git([
-            "-c",
-            "gpg.format=ssh",
-            "-c",
-            &key,
-            "commit",
-            "-q",
-            "-S",
-            "--allow-empty",
-            "-m",
-            message,
-        ]);
-        self.head()
-    }
-
-    pub fn commit_unsigned(&self, message: &str) -> Oid {
-        self.git(["add", "-A"]);
-        self.git([
-            "commit",
-            "-q",
-            "--no-gpg-sign",
-            "--allow-empty",
-            "-m",
-            message,
-        ]);
-        self.head()
-    }
-
-    /// Commits a tree as it is, signed, upon these parents; moves no branch.
-    pub fn commit_tree(&self, person: &str, tree: &str, parents: &[Oid]) -> Oid {
-        let key = format!("user.signingkey={}", self.key(person).display());
-        let mut args: Vec<String> = [
-            "-c",
-            "gpg.format=ssh",
-            "-c",
-            &key,
-            "commit-tree",
-            "-S",
-            "-m",
-            "made by hand",
-        ]
-        .map(Into::into)
-        .into();
-        for parent in parents {
-            args.extend(["-p".into(), parent.to_string()]);
-        }
-        args.push(tree.into());
-        self.git(args).parse().expect("id")
-    }
-
-    /// A commit upon HEAD, rightly signed, whose tree is not there.
-    pub fn commit_tree_of_missing(&self, person: &str, tree: Oid) -> Oid {
-        let who = "Somebody <somebody@example.org> 1700000000 +0000";
-        let payload = format!(
-            "tree {tree}\nparent {}\nauthor {who}\ncommitter {who}\n\nmessage\n",
-            self.head()
-        );
-        self.write("payload/bundle.lock", &payload);
-        self.sign_lock(person, "payload", "git");
-        let armour =
-            fs::read_to_string(self.deploy().join("payload/bundle.lock.sig")).expect("signature");
-        let header = format!("gpgsig {}\n\n", armour.trim_end().replace('\n', "\n "));
-        self.raw_commit(
-            payload
-                .replacen("\n\n", &format!("\n{header}"), 1)
-                .as_bytes(),
-        )
-    }
-
-    /// Writes a raw commit as it is.
-    pub fn raw_commit(&self, raw: &[u8]) -> Oid {
-        self.git_with(
-            [
-                "hash-object",
-                "-t",
-                "commit",
-                "-w",
-                "--stdin",
-                "--literally",
-            ],
-            raw,
-        )
-        .parse()
-        .expect("id")
-    }
-
-    pub fn raw(&self, id: Oid) -> Vec<u8> {
-        self.command("git")
-            .args(["cat-file", "commit", &id.to_string()])
-            .output()
-            .expect("git runs")
-            .stdout
     }
 
     pub fn head(&self) -> Oid {
@@ -337,6 +229,18 @@ workflows = ["ramp"]
         Verifier::new()
             .advance(&self.objects(), &self.introduced(), head)
             .expect("objects")
+    }
+
+    /// The commit at HEAD stops the trunk at its first parent by this rule; returns the reason.
+    pub fn refused(&self, rule: &str) -> String {
+        let (found, commit, at, reason) = stopped(self.advance(self.head()));
+        assert_eq!((found, commit), (rule, self.head()), "{reason}");
+        assert_eq!(at.head, self.id("HEAD^1"));
+        assert!(
+            reason.contains(&commit.short()),
+            "{reason} names the commit"
+        );
+        reason
     }
 
     /// What is trusted at the head, which must be good.
@@ -426,6 +330,19 @@ workflows = ["ramp"]
             ),
         );
     }
+}
+
+/// Runs git to a good end; what it printed, without the last newline.
+fn done(git: &mut Command) -> String {
+    let output = git.output().expect("git runs");
+    assert!(
+        output.status.success(),
+        "git: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned()
 }
 
 /// The rule that stopped the trunk, and where it stands then.
