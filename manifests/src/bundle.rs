@@ -10,8 +10,8 @@ mod shape;
 
 pub use read::read;
 pub(crate) use read::{limits, size_of_arguments, variables};
-pub(crate) use shape::LIMITS;
 pub use shape::SHAPE;
+pub(crate) use shape::{LIMITS, MOST_CPU, MOST_LOG, MOST_MEMORY, MOST_OPEN_FILES, MOST_PIDS};
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,7 @@
 //! single files may have changed: another policy, a revocation, two of one name, a problem. Touches the object store.
 
 use crate::{
+    changes::one_sided,
     earlier::{Wanted, paths_between, state},
     objects::ObjectError,
     revoked::Root,
@@ -75,29 +76,15 @@ fn is_shared(found: &Found) -> bool {
 }
 
 /// The paths whose bringer is another one. What both sides share is not looked into.
-fn brought_anew(before: &Bringers, now: &Bringers) -> Vec<String> {
+fn brought_anew(before: &Bringers, now: &Bringers) -> BTreeSet<String> {
     if Arc::ptr_eq(before, now) {
-        return Vec::new();
+        return BTreeSet::new();
     }
-    let mut found = Vec::new();
-    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
-    loop {
-        let (gone, come) = match (before.peek(), now.peek()) {
-            (None, None) => return found,
-            (Some((a, by_a)), Some((b, by_b))) => {
-                if Arc::ptr_eq(by_a, by_b) {
-                    before.next();
-                    now.next();
-                    continue;
-                }
-                (a <= b, b <= a)
-            }
-            (gone, come) => (gone.is_some(), come.is_some()),
-        };
-        let gone = if gone { before.next() } else { None };
-        let come = if come { now.next() } else { None };
-        found.extend(come.or(gone).map(|(path, _)| path.to_string()));
-    }
+    let (gone, come) = one_sided(&**before, &**now, |(a, by_a), (b, by_b)| {
+        (!Arc::ptr_eq(by_a, by_b)).then(|| a.cmp(b))
+    });
+    let paths = gone.into_iter().chain(come);
+    paths.map(|(path, _)| path.to_string()).collect()
 }
 
 impl Verifier {

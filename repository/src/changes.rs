@@ -6,6 +6,7 @@ use crate::{
     objects::{ObjectError, Objects},
     tree::{self, Entry, Mode},
 };
+use std::cmp::Ordering;
 use swarm_manifests::id::Oid;
 
 /// Folders deeper than this are not opened: they count as one changed thing, by the path so far. Nothing reads that deep.
@@ -140,5 +141,37 @@ impl<V> Walk<'_, V> {
         self.path.truncate(parent);
         self.odd -= odd;
         Ok(())
+    }
+}
+
+/// What stands on one side only, of two in order: what is gone, and what came. `compare` says where two stand to each other, and
+/// nothing of what both sides share, which is not looked into further.
+pub fn one_sided<T>(
+    before: impl IntoIterator<Item = T>,
+    now: impl IntoIterator<Item = T>,
+    compare: impl Fn(&T, &T) -> Option<Ordering>,
+) -> (Vec<T>, Vec<T>) {
+    let (mut gone, mut come) = (Vec::new(), Vec::new());
+    let (mut before, mut now) = (before.into_iter().peekable(), now.into_iter().peekable());
+    loop {
+        let side = match (before.peek(), now.peek()) {
+            (None, None) => return (gone, come),
+            (Some(old), Some(new)) => {
+                let Some(side) = compare(old, new) else {
+                    before.next();
+                    now.next();
+                    continue;
+                };
+                side
+            }
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+        };
+        if side.is_le() {
+            gone.extend(before.next());
+        }
+        if side.is_ge() {
+            come.extend(now.next());
+        }
     }
 }

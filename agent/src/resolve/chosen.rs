@@ -5,9 +5,12 @@
 
 use super::choose::choose;
 use crate::facts::Here;
-use std::{cmp::Ordering, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use swarm_manifests::{name::Name, selector::Verdict};
-use swarm_repository::snapshot::{Found, Snapshot};
+use swarm_repository::{
+    changes::one_sided,
+    snapshot::{Found, Snapshot},
+};
 
 /// What of a snapshot means this box.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +39,9 @@ impl Chosen {
         if !is_one_roster {
             return Self::of(now, here);
         }
-        let (gone, come) = differing(&before.workflows, &now.workflows);
+        let (gone, come) = one_sided(&before.workflows, &now.workflows, |a, b| {
+            (!Arc::ptr_eq(a, b)).then(|| a.brought.path.cmp(&b.brought.path))
+        });
         let mut next = self.clone();
         for found in gone {
             next.meant.retain(|meant| !Arc::ptr_eq(meant, found));
@@ -62,34 +67,6 @@ impl Chosen {
                 Rc::make_mut(&mut self.elsewhere).insert(found.workflow.clone(), reason);
             }
             Ok(Verdict::Chosen) | Err(_) => self.meant.push(found.clone()),
-        }
-    }
-}
-
-/// What is on one side only. What both sides share is not looked into.
-fn differing<'a>(
-    before: &'a [Arc<Found>],
-    now: &'a [Arc<Found>],
-) -> (Vec<&'a Arc<Found>>, Vec<&'a Arc<Found>>) {
-    let (mut gone, mut come) = (Vec::new(), Vec::new());
-    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
-    loop {
-        let side = match (before.peek(), now.peek()) {
-            (None, None) => return (gone, come),
-            (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
-                before.next();
-                now.next();
-                continue;
-            }
-            (Some(a), Some(b)) => a.brought.path.cmp(&b.brought.path),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-        };
-        if side.is_le() {
-            gone.extend(before.next());
-        }
-        if side.is_ge() {
-            come.extend(now.next());
         }
     }
 }

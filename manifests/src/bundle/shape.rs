@@ -77,7 +77,7 @@ static INSTALL: Shape = Shape {
     keys: &[
         Key::required(
             "command",
-            Kind::List(1, &Kind::Text(&WORD)),
+            COMMAND,
             "the command, in a private writable copy of the bundle",
         ),
         Key::new(
@@ -88,25 +88,27 @@ static INSTALL: Shape = Shape {
     ],
 };
 
+// Readiness and health are asked for in the same ways.
+const TCP: Key = Key::new(
+    "tcp",
+    Kind::Integer { min: 1, max: 65535 },
+    "a port on loopback that accepts",
+);
+const HTTP: Key = Key::new(
+    "http",
+    Kind::Text(&PROBE_URL),
+    "a URL that answers 2xx or 3xx",
+);
+const COMMAND: Kind = Kind::List(1, &Kind::Text(&WORD));
+const EXEC: Key = Key::new("exec", COMMAND, "a command that exits 0");
+
 static READY: Shape = Shape {
     title: "[ready]",
     keys: &[
         Key::new("notify", Kind::Bool, "true: sd_notify READY=1"),
-        Key::new(
-            "tcp",
-            Kind::Integer { min: 1, max: 65535 },
-            "a port on loopback that accepts",
-        ),
-        Key::new(
-            "http",
-            Kind::Text(&PROBE_URL),
-            "a URL that answers 2xx or 3xx",
-        ),
-        Key::new(
-            "exec",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "a command that exits 0",
-        ),
+        TCP,
+        HTTP,
+        EXEC,
         Key::new("log", Kind::Text(&LINE), "a text that it prints"),
         Key::new(
             "log-regex",
@@ -130,21 +132,9 @@ static HEALTH: Shape = Shape {
             Kind::Bool,
             "true: sd_notify WATCHDOG=1 at least so often",
         ),
-        Key::new(
-            "tcp",
-            Kind::Integer { min: 1, max: 65535 },
-            "a port on loopback that accepts",
-        ),
-        Key::new(
-            "http",
-            Kind::Text(&PROBE_URL),
-            "a URL that answers 2xx or 3xx",
-        ),
-        Key::new(
-            "exec",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "a command that exits 0",
-        ),
+        TCP,
+        HTTP,
+        EXEC,
         Key::new(
             "every",
             Kind::Text(&DURATION),
@@ -162,11 +152,7 @@ static STOP: Shape = Shape {
     title: "[stop]",
     keys: &[
         Key::new("signal", Kind::Text(&SIGNAL), "default SIGTERM"),
-        Key::new(
-            "command",
-            Kind::List(1, &Kind::Text(&WORD)),
-            "tried before the signal",
-        ),
+        Key::new("command", COMMAND, "tried before the signal"),
         Key::new(
             "grace",
             Kind::Text(&DURATION),
@@ -175,30 +161,31 @@ static STOP: Shape = Shape {
     ],
 };
 
+// A ceiling has the same keys as limits.
+pub(crate) const MOST_MEMORY: Key = Key::new("memory", Kind::Text(&SIZE), "the most memory");
+pub(crate) const MOST_CPU: Key = Key::new("cpu", Kind::Text(&PERCENT), "the most of one core");
+pub(crate) const MOST_PIDS: Key = Key::new(
+    "pids",
+    Kind::Integer {
+        min: 1,
+        max: 4_194_304,
+    },
+    "the most processes and threads",
+);
+pub(crate) const MOST_OPEN_FILES: Key = Key::new(
+    "open-files",
+    Kind::Integer {
+        min: 8,
+        max: 1_048_576,
+    },
+    "the most open files",
+);
+pub(crate) const MOST_LOG: Key = Key::new("log", Kind::Text(&SIZE), "the most log that is kept");
+
 /// `[limits]`, of bundle and manifest alike.
 pub(crate) static LIMITS: Shape = Shape {
     title: "[limits]",
-    keys: &[
-        Key::new("memory", Kind::Text(&SIZE), "the most memory"),
-        Key::new("cpu", Kind::Text(&PERCENT), "the most of one core"),
-        Key::new(
-            "pids",
-            Kind::Integer {
-                min: 1,
-                max: 4_194_304,
-            },
-            "the most processes and threads",
-        ),
-        Key::new(
-            "open-files",
-            Kind::Integer {
-                min: 8,
-                max: 1_048_576,
-            },
-            "the most open files",
-        ),
-        Key::new("log", Kind::Text(&SIZE), "the most log that is kept"),
-    ],
+    keys: &[MOST_MEMORY, MOST_CPU, MOST_PIDS, MOST_OPEN_FILES, MOST_LOG],
 };
 
 static SANDBOX: Shape = Shape {

@@ -2,11 +2,11 @@
 
 use super::{Ceiling, Grant, Moment, Person, Policy, Revoked, Right};
 use crate::{
-    bundle::{self, Network},
+    bundle::{self, MOST_CPU, MOST_LOG, MOST_MEMORY, MOST_OPEN_FILES, MOST_PIDS, Network},
     document::{self, Table},
     forms::{
-        ABSOLUTE, DURATION, FINGERPRINT, GROUP, KEY, LINE, NAME, OID, PATTERN, PERCENT,
-        PERSON_OR_TEAM, REPOSITORY_ID, SIZE,
+        ABSOLUTE, DURATION, FINGERPRINT, GROUP, KEY, LINE, NAME, OID, PATTERN, PERSON_OR_TEAM,
+        REPOSITORY_ID,
     },
     key,
     name::{Name, Pattern},
@@ -149,25 +149,11 @@ static REVOKED: Shape = Shape {
 pub(crate) static CEILING: Shape = Shape {
     title: "[ceiling]",
     keys: &[
-        Key::new("memory", Kind::Text(&SIZE), "the most memory"),
-        Key::new("cpu", Kind::Text(&PERCENT), "the most of one core"),
-        Key::new(
-            "pids",
-            Kind::Integer {
-                min: 1,
-                max: 4_194_304,
-            },
-            "the most processes and threads",
-        ),
-        Key::new(
-            "open-files",
-            Kind::Integer {
-                min: 8,
-                max: 1_048_576,
-            },
-            "the most open files",
-        ),
-        Key::new("log", Kind::Text(&SIZE), "the most log that is kept"),
+        MOST_MEMORY,
+        MOST_CPU,
+        MOST_PIDS,
+        MOST_OPEN_FILES,
+        MOST_LOG,
         Key::new(
             "network",
             Kind::OneOf(&["host", "none"]),
