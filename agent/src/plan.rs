@@ -5,7 +5,7 @@
 
 use crate::resolve::{Resolved, Wanted};
 use std::collections::BTreeMap;
-use swarm_manifests::{id::Digest, name::Name, rules, status::State};
+use swarm_manifests::{id::Digest, name::Name, status::State};
 use swarm_supervisor::protocol::{Actual, Footing, RunSpec};
 
 /// What is known of a workflow on this box.
@@ -193,8 +193,7 @@ fn mass_removal<'a>(
         return None;
     }
     let reason = format!(
-        "{going} of the {live} workflows that run here were deleted at once; they go on until a commit says Allow-mass-removal: {going} [{}]",
-        rules::trunk::MASS_REMOVAL.id
+        "{going} of the {live} workflows that run here were deleted at once; they go on until a commit says Allow-mass-removal: {going}"
     );
     Some(HeldRemoval { workflows, reason })
 }

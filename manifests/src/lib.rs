@@ -16,6 +16,7 @@ pub mod key;
 pub mod lock;
 pub mod manifest;
 pub mod name;
+pub mod near;
 pub mod path;
 pub mod placeholder;
 pub mod policy;

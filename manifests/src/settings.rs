@@ -14,7 +14,7 @@ mod engines;
 mod read;
 
 pub use engines::built_in_engines;
-pub use read::{SHAPE, read};
+pub use read::{SHAPE, control_of, read};
 
 /// agent.toml as it was written; what is absent has its default where SPEC names one.
 #[derive(Debug, Clone, PartialEq)]

@@ -393,3 +393,14 @@ proptest::proptest! {
         let _ = swarm_manifests::policy::read("policy.toml", text.as_bytes());
     }
 }
+
+#[test]
+fn the_control_socket_is_found_in_a_file_that_is_wrong_elsewhere() {
+    let of = |text: &str| settings::control_of(text.as_bytes());
+    let wanted = Some("/run/c.sock".into());
+    assert_eq!(of("control = \"/run/c.sock\"\nbogus = 1\n"), wanted);
+    assert_eq!(of("bogus = \ncontrol = \"/run/c.sock\"\n[users\nx"), wanted);
+    assert_eq!(of("box = \"b\"\n[users]\ncontrol = \"/x\"\n"), None);
+    assert_eq!(of("control = 3"), None);
+    assert_eq!(settings::control_of(&[0xff, 0xfe]), None);
+}

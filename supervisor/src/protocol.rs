@@ -13,7 +13,7 @@ use swarm_manifests::{
     manifest::{Mode, OnLimit, Restart},
     name::Name,
     policy::Ground,
-    report::Event,
+    report::{Event, Trouble},
     schedule::Schedule,
     status::{Next, Row},
 };
@@ -126,6 +126,8 @@ pub enum FromAgent {
     /// Something about a successor that may not or cannot run: stands in `next`, or in `state` where nothing runs. None: nothing any more.
     /// The whole set is said anew at each change: a workflow that is not in it has no such thing.
     Standing(Vec<Standing>),
+    /// Why the trunk does not move, for whoever asks for a list; none: it does.
+    Trouble(Option<Trouble>),
     /// What happened on the agent's side: to the journal.
     Journal(Event),
     /// What each instance uses now, for the agent's metrics. Answer: [`ToAgent::Measured`].
@@ -215,6 +217,9 @@ pub struct Actual {
     #[serde(default)]
     pub footings: Vec<Footing>,
     pub held: bool,
+    /// What its `[install]` made: the hash of the sealed copy that it runs from, which is checked before each start.
+    #[serde(default)]
+    pub installed: Option<Digest>,
     /// Protections that its processes really have, in words, read back from the kernel.
     pub protections: Vec<String>,
     /// A row an instance.

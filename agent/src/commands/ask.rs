@@ -6,8 +6,10 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Once,
 };
 use swarm_manifests::{
+    problem::Problem,
     settings::{self, Settings},
     status::Row,
 };
@@ -22,18 +24,7 @@ const CONTROL: &str = "/run/swarm/control.sock";
 /// Reads the box's configuration; exit code 2 where it was named and is wrong.
 pub fn settings(context: &Context) -> Result<Settings, Failure> {
     let path = context.config.display().to_string();
-    let bytes = std::fs::read(&context.config).map_err(|error| {
-        let (exit, hint) = match error.kind() {
-            ErrorKind::PermissionDenied => {
-                (4, "it is closed to you: ask as a user who may read it")
-            }
-            _ => (
-                2,
-                "name the box's configuration with --config FILE or $SWARM_CONFIG",
-            ),
-        };
-        Failure::with(exit, format!("{path}: {error}")).hint(hint)
-    })?;
+    let bytes = read(context)?;
     let (settings, problems) = settings::read(&path, &bytes);
     settings.ok_or_else(|| {
         crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
@@ -51,9 +42,65 @@ pub fn settings(context: &Context) -> Result<Settings, Failure> {
     })
 }
 
+fn read(context: &Context) -> Result<Vec<u8>, Failure> {
+    std::fs::read(&context.config).map_err(|error| {
+        let (exit, hint) = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                (4, "it is closed to you: ask as a user who may read it")
+            }
+            _ => (
+                2,
+                "name the box's configuration with --config FILE or $SWARM_CONFIG",
+            ),
+        };
+        let path = context.config.display();
+        Failure::with(exit, format!("{path}: {error}")).hint(hint)
+    })
+}
+
 /// Where the agent has its control socket: as the configuration says, or the default of the user who runs it.
 pub fn control_path(context: &Context) -> Result<PathBuf, Failure> {
     settings(context)?.control.map_or_else(own_control, Ok)
+}
+
+/// The `control` of agent.toml. A mistake elsewhere in the file takes nobody's commands away: it is told, and that is all.
+fn named_control(context: &Context) -> Result<Option<PathBuf>, Failure> {
+    let bytes = read(context)?;
+    let path = context.config.display().to_string();
+    let (settings, problems) = settings::read(&path, &bytes);
+    if let Some(settings) = settings {
+        return Ok(settings.control);
+    }
+    warn_once(&wrong(&path, &problems));
+    let control = settings::control_of(&bytes).filter(|control| control.is_absolute());
+    Ok(control)
+}
+
+/// What a person should know of an agent.toml that is wrong, while the agent goes on as it was.
+pub fn wrong_settings(context: &Context) -> Option<String> {
+    let bytes = std::fs::read(&context.config).ok()?;
+    let path = context.config.display().to_string();
+    let (settings, problems) = settings::read(&path, &bytes);
+    settings.is_none().then(|| wrong(&path, &problems))
+}
+
+fn wrong(path: &str, problems: &[Problem]) -> String {
+    let first = problems
+        .first()
+        .map_or_else(|| path.to_string(), ToString::to_string);
+    let more = match problems.len() {
+        0 | 1 => String::new(),
+        many => format!(" (and {} more)", many - 1),
+    };
+    format!(
+        "{first}{more}; the agent goes on with what it read before, and cannot be started again with this: swarm-agent check-config"
+    )
+}
+
+/// A command may ask more than once.
+fn warn_once(warning: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| eprintln!("warning: {}", super::text::shown(warning)));
 }
 
 /// Where to ask: as the configuration says, or at this user's own agent, or else at the box's.
@@ -61,7 +108,7 @@ pub fn control_path(context: &Context) -> Result<PathBuf, Failure> {
 /// Whoever may not read `/etc/swarm/agent.toml`, an operator, say, may ask for all that.
 fn control_to_ask(context: &Context) -> Result<PathBuf, Failure> {
     if (context.config_was_named || File::open(&context.config).is_ok())
-        && let Some(control) = settings(context)?.control
+        && let Some(control) = named_control(context)?
     {
         return Ok(control);
     }

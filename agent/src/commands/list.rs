@@ -3,7 +3,7 @@
 use super::{Context, Outcome, ask, fleet, table, text};
 use crate::cli::Fleet;
 use std::time::Duration;
-use swarm_manifests::status::Row;
+use swarm_manifests::{rules::trunk::MASS_REMOVAL, status::Row};
 use swarm_supervisor::protocol::Request;
 
 /// Prints the rows of this box, or of the fleet.
@@ -84,41 +84,101 @@ fn dash() -> String {
 
 /// Below the table, as talk: why something is not as wanted.
 fn remarks(rows: &[Row]) {
-    let mut said = Vec::new();
-    for line in rows.iter().flat_map(remarks_of) {
-        // What holds for a workflow is said once, not for each instance.
-        if !said.contains(&line) {
-            eprintln!("{line}");
-            said.push(line);
+    for line in remarked(rows) {
+        eprintln!("{line}");
+    }
+}
+
+/// What holds for several workflows of a box alike is said once, for all of them; so is what holds for several instances.
+fn remarked(rows: &[Row]) -> Vec<String> {
+    let mut groups: Vec<(&str, String, Vec<String>)> = Vec::new();
+    for row in rows {
+        for said in remarks_of(row) {
+            let same = |(place, text, _): &&mut (&str, String, Vec<String>)| {
+                *place == row.box_name && *text == said
+            };
+            match groups.iter_mut().find(same) {
+                Some((_, _, names)) if names.contains(&row.workflow) => {}
+                Some((_, _, names)) => names.push(row.workflow.clone()),
+                None => groups.push((&row.box_name, said, vec![row.workflow.clone()])),
+            }
         }
     }
+    groups
+        .into_iter()
+        .map(|(place, said, names)| {
+            text::one_line(&format!("{} on {place}: {said}", text::some_of(&names)))
+        })
+        .collect()
 }
 
 fn remarks_of(row: &Row) -> Vec<String> {
     use swarm_manifests::status::State::{Blocked, Failed, Refused, Waiting};
     let mut out = Vec::new();
-    let place = format!("{} on {}", row.workflow, row.box_name);
     if matches!(row.state, Refused | Blocked | Failed | Waiting)
         && let Some(reason) = &row.reason
     {
-        out.push(text::one_line(&format!(
-            "{place}: {}: {reason}{}",
+        out.push(format!(
+            "{}: {reason}{}",
             row.state.as_str(),
             rule(row.rule.as_deref())
-        )));
+        ));
     }
     if let Some(next) = &row.next {
-        let version = next.version.as_deref().unwrap_or("the next");
-        out.push(text::one_line(&format!(
-            "{place}: {version} is {}: {}{}",
+        let version = match &next.version {
+            Some(version) => format!("{version} is "),
+            // No version is to follow: what waits is the removal.
+            None if next.rule.as_deref() == Some(MASS_REMOVAL.id) => "removal ".into(),
+            None => "the next is ".into(),
+        };
+        out.push(format!(
+            "{version}{}: {}{}",
             next.state.as_str(),
             next.reason,
             rule(next.rule.as_deref())
-        )));
+        ));
     }
     out
 }
 
 fn rule(id: Option<&str>) -> String {
     id.map_or_else(String::new, |id| format!(" [{id}]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_manifests::status::{Next, State};
+
+    fn row(workflow: &str, instance: u16, reason: &str) -> Row {
+        let row = serde_json::json!({"box": "b1", "workflow": workflow, "state": "running", "instance": instance, "restarts": 0});
+        let row: Row = serde_json::from_value(row).expect("a row");
+        let next = Next {
+            version: None,
+            commit: None,
+            state: State::Waiting,
+            reason: reason.into(),
+            rule: Some("S-REMOVE-01".into()),
+        };
+        Row {
+            next: Some(next),
+            ..row
+        }
+    }
+
+    #[test]
+    fn what_holds_for_many_workflows_is_one_line() {
+        let mut rows: Vec<Row> = ["a", "b", "c", "d", "e", "f"]
+            .map(|name| row(name, 0, "6 were deleted"))
+            .into();
+        rows.push(row("a", 1, "6 were deleted"));
+        rows.push(row("g", 0, "other"));
+        assert_eq!(
+            remarked(&rows),
+            [
+                "a, b, c and 3 more on b1: removal waiting: 6 were deleted [S-REMOVE-01]",
+                "g on b1: removal waiting: other [S-REMOVE-01]"
+            ]
+        );
+    }
 }

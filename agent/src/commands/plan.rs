@@ -18,8 +18,14 @@ pub fn plan(context: &Context) -> Outcome {
         .get("actions")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
+    let stands = super::sync::complaints(&body);
+    for line in &stands {
+        eprintln!("{line}");
+    }
     if actions.is_empty() {
-        eprintln!("Nothing would change.");
+        if stands.is_empty() {
+            eprintln!("Nothing would change.");
+        }
         return Ok(exit);
     }
     let cell = |action: &Value, key: &str| {
@@ -32,7 +38,7 @@ pub fn plan(context: &Context) -> Outcome {
     let rows: Vec<Vec<String>> = actions
         .iter()
         .map(|action| {
-            ["action", "workflow", "version", "reason"]
+            ["action", "workflow", "to", "reason"]
                 .map(|key| cell(action, key))
                 .to_vec()
         })

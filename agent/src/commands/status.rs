@@ -10,7 +10,12 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
     let (exit, body) = if narrowed.is_asked_for() {
         (0, fleet::boxes(context, narrowed)?)
     } else {
-        ask::body(context, &Request::Ask(Query::Status))?
+        let (exit, mut body) = ask::body(context, &Request::Ask(Query::Status))?;
+        let warnings = body.get_mut("warnings").and_then(Value::as_array_mut);
+        if let (Some(warnings), Some(wrong)) = (warnings, ask::wrong_settings(context)) {
+            warnings.push(wrong.into());
+        }
+        (exit, body)
     };
     if context.json {
         println!(

@@ -45,7 +45,7 @@ fn lines(body: &Value) -> Vec<String> {
 }
 
 /// What was refused and what could not be reached, each with what to do; who has not settled yet.
-fn complaints(body: &Value) -> Vec<String> {
+pub fn complaints(body: &Value) -> Vec<String> {
     let mut out = Vec::new();
     let refused = body.get("refused").and_then(Value::as_array);
     let standing = ["trouble", "failure"]
@@ -62,6 +62,7 @@ fn complaints(body: &Value) -> Vec<String> {
         out.push(line);
         out.extend(word("hint").map(|hint| format!("  hint: {hint}")));
     }
+    out.extend(held(body));
     let moving = body.get("moving").and_then(Value::as_array);
     for name in moving.into_iter().flatten().filter_map(Value::as_str) {
         out.push(format!("{}: not settled yet", text::one_line(name)));
@@ -70,4 +71,47 @@ fn complaints(body: &Value) -> Vec<String> {
         out.push("the look was not over in time; it goes on (--timeout gives it longer)".into());
     }
     out
+}
+
+/// A mass removal that waits: whose, why, and how it is allowed. Nothing was refused by that.
+fn held(body: &Value) -> Vec<String> {
+    let Some(held) = body.get("held").filter(|held| held.is_object()) else {
+        return Vec::new();
+    };
+    let word = |key: &str| held.get(key).and_then(Value::as_str).map(text::one_line);
+    let names = held.get("workflows").and_then(Value::as_array);
+    let names: Vec<String> = names
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(text::one_line)
+        .collect();
+    let removals = if names.len() == 1 {
+        "1 removal is".to_string()
+    } else {
+        format!("{} removals are", names.len())
+    };
+    let line = format!(
+        "{removals} held ({}): {} [{}]",
+        text::some_of(&names),
+        word("reason").unwrap_or_default(),
+        word("rule").unwrap_or_default()
+    );
+    let hint = word("hint").map(|hint| format!("  hint: {hint}"));
+    [line].into_iter().chain(hint).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_removal_is_one_line_with_how_to_allow_it() {
+        let held = serde_json::json!({"workflows": ["a", "b", "c", "d", "e"], "reason": "5 of the 6 were deleted", "rule": "S-REMOVE-01", "hint": "say so"});
+        let told = complaints(&serde_json::json!({"held": held}));
+        let line =
+            "5 removals are held (a, b, c and 2 more): 5 of the 6 were deleted [S-REMOVE-01]";
+        assert_eq!(told, [line, "  hint: say so"]);
+        assert!(complaints(&serde_json::json!({"held": null})).is_empty());
+    }
 }

@@ -23,6 +23,19 @@ pub fn one_line(text: &str) -> String {
     shown(&text.replace(['\n', '\r', '\t'], " "))
 }
 
+/// The first names of many: `a, b, c and 4 more`.
+pub fn some_of(names: &[String]) -> String {
+    const FIRST: usize = 3;
+    if names.len() <= FIRST + 1 {
+        return names.join(", ");
+    }
+    format!(
+        "{} and {} more",
+        names[..FIRST].join(", "),
+        names.len() - FIRST
+    )
+}
+
 /// How long, in the two largest units: `3d4h`, `12m5s`, `7s`.
 pub fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();

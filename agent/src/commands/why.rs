@@ -5,7 +5,7 @@ use super::{Context, Failure, Outcome, ask, fleet, logs, text};
 use crate::cli::Fleet;
 use serde_json::{Value, json};
 use swarm_manifests::status::{Row, State};
-use swarm_supervisor::protocol::{LogLine, Query, Request};
+use swarm_supervisor::protocol::{LogLine, Query, Request, Response};
 
 /// Lines of one that failed for good.
 const MOST: usize = 200;
@@ -23,6 +23,16 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
                 workflow: name.into(),
             }),
         )?;
+        if body.get("rows").is_some_and(Value::is_array) {
+            // What the agent heard last may be old: the supervisor measures now.
+            body["rows"] = json!(live(context, name)?);
+        }
+        if exit == 3 && was_here(context, name)? {
+            body["message"] = json!(format!("{name:?} is not here any more"));
+            body["hint"] = json!(format!(
+                "its past is kept: swarm-agent history {name}; swarm-agent logs {name}"
+            ));
+        }
         if let Some(count) = lines_wanted(&body) {
             body["output"] = json!(printed_last(context, name, count)?);
         }
@@ -54,13 +64,9 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
 
 fn written(name: &str, body: &Value) -> String {
     let word = |key: &str| body.get(key).and_then(Value::as_str).map(text::shown);
-    let mut out = format!(
-        "{}: {}",
-        text::shown(name),
-        word("state").unwrap_or_else(|| "unknown".into())
-    );
-    if let Some(reason) = word("reason") {
-        out += &format!(": {reason}");
+    let mut out = text::shown(name);
+    for part in ["state", "reason"].into_iter().filter_map(word) {
+        out += &format!(": {part}");
     }
     if let Some(rule) = word("rule") {
         out += &format!(" [{rule}]");
@@ -141,6 +147,27 @@ fn lines_wanted(body: &Value) -> Option<usize> {
         State::Backoff | State::Expired | State::Interrupted => Some(SOME),
         _ => None,
     }
+}
+
+/// The rows of one workflow as `list --json` has them.
+fn live(context: &Context, name: &str) -> Result<Vec<Row>, Failure> {
+    let mut rows = ask::rows(context, &Request::List { full: true })?;
+    rows.retain(|row| row.workflow == name);
+    Ok(rows)
+}
+
+/// Whether the journal knows it.
+fn was_here(context: &Context, name: &str) -> Result<bool, Failure> {
+    let request = Request::History {
+        workflow: Some(name.into()),
+        verify: false,
+    };
+    let mut any = false;
+    ask::each(context, &request, |response| {
+        any |= matches!(response, Response::Record(_));
+        Ok(())
+    })?;
+    Ok(any)
 }
 
 fn printed_last(context: &Context, name: &str, count: usize) -> Result<Vec<LogLine>, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! Touches nothing but the supervisor's socket and the keeper's small files.
 
-use super::{Gone, Keeper, Order, kept};
+use super::{Gone, Keeper, Order, deleted::Deleted, kept};
 use crate::{
     link::Said,
     picture::Picture,
@@ -11,6 +11,7 @@ use crate::{
 };
 use std::time::Instant;
 use swarm_manifests::{
+    id::Oid,
     name::Name,
     rules,
     status::{Next, State},
@@ -115,11 +116,17 @@ impl Keeper {
             .map(|held| held.standing.clone())
             .collect();
         if let (Some(held), Some(snapshot)) = (&self.held, &picture.snapshot) {
-            standing.extend(
-                held.workflows
-                    .iter()
-                    .map(|workflow| removal(workflow, &held.reason, snapshot.head.to_string())),
-            );
+            let head = (snapshot.head, snapshot.position);
+            let mirror = self.own.join("mirror");
+            self.deleted
+                .look(&mirror, head, self.followed, &held.workflows);
+            let removals = held
+                .workflows
+                .iter()
+                .map(|workflow| removal(workflow, &held.reason, self.deleted.by(workflow)));
+            standing.extend(removals);
+        } else {
+            self.deleted = Deleted::default();
         }
         let mut news = self.told.trouble(picture);
         news.extend(self.told.standing(&standing));
@@ -166,11 +173,11 @@ impl Keeper {
     }
 }
 
-fn removal(workflow: &Name, reason: &str, commit: String) -> Standing {
+fn removal(workflow: &Name, reason: &str, commit: Option<Oid>) -> Standing {
     let rule = Some(rules::trunk::MASS_REMOVAL.id.to_string());
     let next = Next {
         version: None,
-        commit: Some(commit),
+        commit: commit.map(|commit| commit.to_string()),
         state: State::Waiting,
         reason: reason.into(),
         rule,

@@ -9,7 +9,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::rc::Rc;
-use swarm_manifests::{name::Name, status::State};
+use swarm_manifests::{name::Name, rules::trunk::MASS_REMOVAL, status::State};
 use tokio::sync::oneshot;
 
 /// Somebody who waits for the walk's trial.
@@ -98,7 +98,7 @@ impl Keeper {
             lines.push(json!({"workflow": held.standing.workflow, "action": what, "from": version(&held.standing.workflow), "to": next.version, "commit": next.commit, "by": held.standing.by, "reason": next.reason, "rule": next.rule, "hint": held.hint}));
         }
         if let Some(held) = &plan.held {
-            lines.extend(held.workflows.iter().map(|workflow| json!({"workflow": workflow, "action": "wait", "from": version(workflow), "to": null, "reason": held.reason, "rule": "S-REMOVE-01"})));
+            lines.extend(held.workflows.iter().map(|workflow| json!({"workflow": workflow, "action": "wait", "from": version(workflow), "to": null, "reason": held.reason, "rule": MASS_REMOVAL.id})));
         }
         let body = json!({
             "commit": picture.trusted().map(|(head, _)| head.to_string()),

@@ -4,6 +4,7 @@
 //! touches two small files: how far the trunk was followed, and what was journalled already.
 
 mod board;
+mod deleted;
 mod follow;
 mod foretell;
 mod kept;
@@ -29,7 +30,12 @@ use std::{
     path::PathBuf,
     rc::Rc,
 };
-use swarm_manifests::{id::Digest, name::Name, report::Event, rules};
+use swarm_manifests::{
+    id::Digest,
+    name::Name,
+    report::{Event, Trouble},
+    rules,
+};
 use swarm_supervisor::protocol::{Actual, Footing, FromAgent, Query, RunSpec, Standing, ToAgent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -91,7 +97,11 @@ pub struct Keeper {
     previous: BTreeMap<Name, Digest>,
     /// What was said last; none: nothing yet, to this supervisor.
     standing: Option<Vec<Standing>>,
+    /// Why the trunk does not move, as it was said last.
+    trouble: Option<Trouble>,
     held: Option<HeldRemoval>,
+    /// Who deleted what is held.
+    deleted: deleted::Deleted,
     /// The trunk position up to which nothing is held.
     followed: u64,
     told: Told,
@@ -134,7 +144,9 @@ impl Keeper {
             put: BTreeMap::new(),
             handed: BTreeSet::new(),
             standing: None,
+            trouble: None,
             held: None,
+            deleted: deleted::Deleted::default(),
             is_greeted: false,
             is_stale: false,
             syncs: Vec::new(),
@@ -174,6 +186,7 @@ impl Keeper {
                     }
                 }
                 Ok(()) = inlets.picture.changed() => self.is_stale = true,
+                Ok(()) = self.map.changed() => {}
                 Ok(()) = inlets.contact.changed(), if !self.syncs.is_empty() => {}
                 Some(event) = inlets.events.recv() => self.tell(FromAgent::Journal(event)).await?,
                 Some(ask) = inlets.measures.recv() => {
@@ -194,8 +207,20 @@ impl Keeper {
                 let picture = inlets.picture.borrow_and_update().clone();
                 self.follow(&picture).await?;
             }
+            self.tell_trouble(&inlets).await?;
             self.answer_syncs(&inlets).await?;
         }
+    }
+
+    /// Why the trunk does not move, or may be behind, for whoever lists what runs.
+    async fn tell_trouble(&mut self, inlets: &Inlets) -> Result<(), Gone> {
+        let stopped = inlets.picture.borrow().trouble.clone();
+        let trouble = stopped.or_else(|| self.map.borrow().freshness.clone());
+        if self.is_greeted && trouble != self.trouble {
+            self.trouble.clone_from(&trouble);
+            self.tell(FromAgent::Trouble(trouble)).await?;
+        }
+        Ok(())
     }
 
     /// False: the supervisor wants us to end.
@@ -209,6 +234,7 @@ impl Keeper {
                 self.put.clear();
                 self.handed.clear();
                 self.standing = None;
+                self.trouble = None;
                 (self.is_greeted, self.is_stale) = (true, true);
                 self.mark_changed();
             }

@@ -3,6 +3,7 @@
 use super::{Inlets, Keeper};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use swarm_manifests::rules::trunk::MASS_REMOVAL;
 
 impl Keeper {
     /// Box, trust, remote, map, facts, protections, refusals, warnings.
@@ -52,7 +53,7 @@ impl Keeper {
             "location": config.settings.location,
             "protections": self.protections(),
             "refusals": refusals,
-            "held_removal": self.held.as_ref().map(|held| json!({"workflows": held.workflows, "reason": held.reason})),
+            "held_removal": self.held.as_ref().map(|held| json!({"workflows": held.workflows, "reason": held.reason, "rule": MASS_REMOVAL.id})),
             "warnings": self.warnings(&picture, inlets).into_iter().chain(problems).chain(map.freshness.iter().map(|trouble| format!("{} [{}]", trouble.reason, trouble.rule))).collect::<Vec<_>>(),
             "workflows": self.actual.len(),
             "local": config.local,

@@ -3,7 +3,10 @@
 use super::{Gone, Inlets, Keeper};
 use crate::{picture::Picture, resolve::Wanted};
 use serde_json::json;
-use swarm_manifests::status::{Row, State};
+use swarm_manifests::{
+    rules::trunk::MASS_REMOVAL,
+    status::{Row, State},
+};
 use swarm_supervisor::protocol::{Actual, FromAgent, RunSpec};
 use tokio::time::Instant;
 
@@ -159,6 +162,7 @@ impl Keeper {
             "trouble": picture.trouble,
             "failure": contact.failure.as_ref().map(|refusal| json!({"rule": refusal.rule.id, "reason": refusal.reason, "hint": refusal.hint})),
             "refused": refused.into_iter().chain(failed).collect::<Vec<_>>(),
+            "held": self.held.as_ref().map(|held| json!({"workflows": held.workflows, "reason": held.reason, "rule": MASS_REMOVAL.id, "hint": MASS_REMOVAL.remedy})),
             "moving": moving,
             "timed_out": timed_out,
         });

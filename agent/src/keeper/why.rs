@@ -7,7 +7,10 @@ use crate::{
     resolve::{Cleared, Offer, Wanted},
 };
 use serde_json::{Value, json};
-use swarm_manifests::{manifest::Manifest, name::Name, status::State};
+use std::collections::BTreeSet;
+use swarm_manifests::{
+    manifest::Manifest, name::Name, near::nearest, rules::trunk::MASS_REMOVAL, status::State,
+};
 use swarm_repository::{snapshot::Found, trusted::Brought};
 use swarm_supervisor::protocol::Actual;
 
@@ -28,14 +31,10 @@ impl Keeper {
         });
         let actual = self.actual.get(workflow);
         if found.is_none() && actual.is_none() {
-            let near = self.near(workflow, &picture);
-            let hint = if near.is_empty() {
-                Value::Null
-            } else {
-                json!(format!("there are {}", near.join(", ")))
-            };
+            let message = format!("no workflow {workflow:?} on this box or its trunk");
+            let hint = self.near(workflow, &picture);
             return (
-                json!({"workflow": workflow, "message": format!("no workflow {workflow:?} on this box or its trunk"), "hint": hint}),
+                json!({"workflow": workflow, "message": message, "hint": hint}),
                 3,
             );
         }
@@ -57,18 +56,26 @@ impl Keeper {
             .as_ref()
             .filter(|held| held.workflows.iter().any(|name| name.as_str() == workflow))
         {
-            steps.push(step(false, "removal", held.reason.clone()));
+            let detail = format!("{} [{}]", held.reason, MASS_REMOVAL.id);
+            steps.push(step(false, "removal", detail));
         }
         let row = actual.and_then(|actual| actual.rows.first());
         let next = row.and_then(|row| row.next.clone()).or(verdict.next);
+        // Reason and rule are of one thing: of what runs here, or else of what would.
+        let (reason, rule) = match (row, &next) {
+            (Some(row), _) => (row.reason.clone(), row.rule.clone()),
+            (None, Some(next)) => (Some(next.reason.clone()), next.rule.clone()),
+            (None, None) => (verdict.reason, verdict.rule),
+        };
         let body = json!({
             "box": picture.here.facts.name,
             "workflow": workflow,
             "steps": steps,
             "state": row.map(|row| row.state).or_else(|| next.as_ref().map(|next| next.state)),
             "version": row.and_then(|row| row.version.clone()),
-            "reason": row.and_then(|row| row.reason.clone()).or_else(|| next.as_ref().map(|next| next.reason.clone())).or(verdict.reason),
-            "rule": row.and_then(|row| row.rule.clone()).or_else(|| next.as_ref().and_then(|next| next.rule.clone())).or(verdict.rule),
+            "reason": reason,
+            "rule": rule,
+            "install": actual.and_then(|actual| actual.installed),
             "hint": verdict.hint,
             "next": next,
             "rows": actual.map(|actual| &actual.rows),
@@ -76,31 +83,24 @@ impl Keeper {
         (body, 0)
     }
 
-    fn near(&self, workflow: &str, picture: &Picture) -> Vec<String> {
+    /// Which one was probably meant, or else how many there are.
+    fn near(&self, workflow: &str, picture: &Picture) -> String {
         let on_trunk = picture
             .snapshot
             .iter()
             .flat_map(|snapshot| &snapshot.workflows)
             .map(|found| &found.workflow);
-        let mut names: Vec<String> = self
+        let names: BTreeSet<&str> = self
             .actual
             .keys()
             .chain(on_trunk)
-            .map(ToString::to_string)
+            .map(Name::as_str)
             .collect();
-        names.sort();
-        names.dedup();
-        let start: String = workflow.chars().take(2).collect();
-        let like: Vec<String> = names
-            .iter()
-            .filter(|name| name.starts_with(&start))
-            .take(8)
-            .cloned()
-            .collect();
-        if like.is_empty() {
-            names.into_iter().take(8).collect()
-        } else {
-            like
+        match (nearest(workflow, names.iter().copied()), names.len()) {
+            (Some(near), _) => format!("did you mean {near}?"),
+            (None, 0) => "there is none yet".into(),
+            (None, 1) => format!("there is one, {}", names.into_iter().collect::<String>()),
+            (None, many) => format!("there are {many}: swarm-agent list shows those of this box"),
         }
     }
 
@@ -301,11 +301,21 @@ fn signed(cleared: &Cleared) -> String {
 }
 
 fn running(actual: &Actual, steps: &mut Vec<Value>) {
+    if let Some(hash) = &actual.installed {
+        let detail = format!(
+            "its own copy has hash {hash}, is sealed read-only, and is checked before each start"
+        );
+        steps.push(step(true, "install", detail));
+    }
     for row in &actual.rows {
         let since = row
             .since
             .as_ref()
             .map_or(String::new(), |since| format!(" since {since}"));
+        let version = row
+            .version
+            .as_ref()
+            .map_or(String::new(), |version| format!(" {version}"));
         let pid = row.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
         let reason = row
             .reason
@@ -318,7 +328,7 @@ fn running(actual: &Actual, steps: &mut Vec<Value>) {
         steps.push(step(
             is_well,
             &format!("instance {}", row.instance),
-            format!("{}{since}{pid}{reason}", row.state.as_str()),
+            format!("{}{version}{since}{pid}{reason}", row.state.as_str()),
         ));
     }
     // What the agent itself holds back is told where it was judged.

@@ -241,8 +241,12 @@ fn a_mass_removal_waits_until_the_trunk_names_its_number() {
     assert!(waits.actions.is_empty());
     let reason = waits.held.expect("held").reason;
     assert!(
-        reason.contains("2 of the 3") && reason.contains("S-REMOVE-01"),
+        reason.contains("2 of the 3") && reason.contains("Allow-mass-removal: 2"),
         "{reason}"
+    );
+    assert!(
+        !reason.contains("S-REMOVE"),
+        "the rule stands beside it: {reason}"
     );
     assert_eq!(plan(&stays, &have, 2).actions.len(), 2);
 }
@@ -290,7 +294,7 @@ fn void() -> Void {
     let (policy, problems) = swarm_manifests::policy::read("policy.toml", text.as_bytes());
     let policy = policy.unwrap_or_else(|| panic!("{problems:?}"));
     let revoked = Revocations::of(&policy, |_| Ok::<_, ()>(None)).expect("no commit is named");
-    let refusal = Refusal::new(&rules::trunk::REVOKED, "its bundle");
+    let refusal = Refusal::new(&swarm_manifests::rules::trunk::REVOKED, "its bundle");
     Void::new(revoked.into(), [(Digest([2; 32]), refusal)].into())
 }
 

@@ -3,6 +3,7 @@
 use super::{Item, Table};
 use crate::{
     characters::is_bidirectional,
+    near::nearest,
     rules::file::{BAD_VALUE, CHARACTERS, MISSING_KEY, NOT_BUILT, UNKNOWN_KEY, WRONG_TYPE},
     shape::{Form, Kind},
 };
@@ -36,20 +37,13 @@ impl Table<'_> {
 
     fn unknown(&self, name: &str, span: Range<usize>) {
         let shown: String = name.chars().take(63).collect();
-        let near = self
-            .shape
-            .keys
-            .iter()
-            .map(|key| (strsim::damerau_levenshtein(key.name, &shown), key.name))
-            .min();
+        let near = nearest(&shown, self.shape.keys.iter().map(|key| key.name));
         let elsewhere = self.shape.keys.iter().find_map(|key| match key.kind {
             Kind::Table(shape) if shape.key(name).is_some() => Some(shape.title),
             _ => None,
         });
         let hint = match (near, elsewhere) {
-            (Some((distance, near)), _) if distance <= 1 + shown.chars().count() / 4 => {
-                format!("did you mean {near:?}?")
-            }
+            (Some(near), _) => format!("did you mean {near:?}?"),
             (_, Some(title)) => format!("it belongs into {title}"),
             _ => format!(
                 "known here: {}",

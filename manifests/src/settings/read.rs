@@ -2,6 +2,7 @@
 
 use super::{Engine, Map, Repository, Settings, Trust, Webhook};
 use crate::{
+    bundle::MAX_TEXT,
     document::{self, Table},
     forms::{
         BRANCH, DURATION, FILE, GIT_URL, KEY, LISTEN, MAP_URL, NAME, OID, SHA256, USER, WORD,
@@ -16,6 +17,7 @@ use crate::{
     shape::{Key, Kind, Shape},
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use toml::de::DeTable;
 
 /// agent.toml
 pub static SHAPE: Shape = Shape {
@@ -212,6 +214,14 @@ static USERS: Shape = Shape {
 /// Reads an agent.toml. Settings come out only where there is no problem.
 pub fn read(file: &str, text: &[u8]) -> (Option<Settings>, Vec<Problem>) {
     document::read(file, text, &SHAPE, |root| Some(build(root)))
+}
+
+/// The `control` of a file that may be wrong elsewhere: whoever only asks the agent needs no more of it.
+pub fn control_of(text: &[u8]) -> Option<PathBuf> {
+    let text = std::str::from_utf8(text.get(..MAX_TEXT.min(text.len()))?).ok()?;
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let control = tree.get_ref().get("control")?.get_ref();
+    control.as_str().map(PathBuf::from)
 }
 
 fn build(root: &Table<'_>) -> Settings {

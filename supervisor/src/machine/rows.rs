@@ -7,6 +7,7 @@ use super::{
 use crate::{protocol::Actual, time::BootTime};
 use std::time::Duration;
 use swarm_manifests::{
+    id::Digest,
     status::{self, Next, Row},
     units::format_duration,
 };
@@ -34,8 +35,16 @@ pub fn actual(
         successor: coming(state).map(|v| v.spec.revision),
         footings: state.versions().map(|v| v.spec.footing()).collect(),
         held: state.held,
+        installed: state.current.as_ref().and_then(installed),
         protections,
         rows: rows(state, box_name, now, usage),
+    }
+}
+
+fn installed(version: &Version) -> Option<Digest> {
+    match version.preparation {
+        Preparation::Done(hash) => hash,
+        _ => None,
     }
 }
 

@@ -31,7 +31,10 @@ use std::{
     path::Path,
     time::Duration,
 };
-use swarm_manifests::{name::Name, report};
+use swarm_manifests::{
+    name::Name,
+    report::{self, Trouble},
+};
 
 /// So long after a record the journal is sealed with it, and with what came meanwhile.
 const SEAL: Duration = Duration::from_secs(5);
@@ -52,6 +55,8 @@ pub(super) struct Link {
     decoder: Decoder,
     /// Descriptors that came with what is not decoded yet.
     passed: VecDeque<OwnedFd>,
+    /// Why the trunk does not move, as the agent said last.
+    pub(super) trouble: Option<Trouble>,
     out: Vec<u8>,
     pub(super) child: Option<Child>,
     /// When it is started again.
@@ -89,6 +94,7 @@ impl Link {
             socket: None,
             decoder: Decoder::new(),
             passed: VecDeque::new(),
+            trouble: None,
             out: Vec::new(),
             child: None,
             again: None,

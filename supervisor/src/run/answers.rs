@@ -71,13 +71,10 @@ impl Supervisor {
             Request::List { full } => {
                 let rows = self.rows(full);
                 self.control.say(id, &Response::Rows(rows));
-                self.control.say(
-                    id,
-                    &Response::Done {
-                        exit: 0,
-                        message: None,
-                    },
-                );
+                let trouble = self.agent.trouble.as_ref().filter(|_| !full);
+                let message = trouble
+                    .map(|it| format!("the trunk does not move on: {} [{}]", it.reason, it.rule));
+                self.control.say(id, &Response::Done { exit: 0, message });
             }
             Request::Kill {
                 workflow,

@@ -97,6 +97,7 @@ impl Supervisor {
                 }
             }
             FromAgent::Standing(standings) => self.stand(standings),
+            FromAgent::Trouble(trouble) => self.agent.trouble = trouble,
             FromAgent::Journal(record) => {
                 let sync = if record.action == "trust" {
                     Sync::Now
@@ -295,6 +296,7 @@ fn gone(workflow: Name) -> Actual {
         successor: None,
         footings: Vec::new(),
         held: false,
+        installed: None,
         protections: Vec::new(),
         rows: Vec::new(),
     }
