@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 mod on;
 mod read;
+mod variables;
 
 pub use read::{SHAPE, read};
 

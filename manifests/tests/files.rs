@@ -200,6 +200,34 @@ fn a_manifest_may_not_set_what_loads_code() {
         "RUBYLIB",
         "GCONV_PATH",
         "DYLD_INSERT_LIBRARIES",
+        "PATH",
+        "HOME",
+        "IFS",
+        "PS4",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "BASH_FUNC_ls",
+        "PROMPT_COMMAND",
+        "PYTHONUSERBASE",
+        "PYTHONWARNINGS",
+        "PYTHONBREAKPOINT",
+        "PYTHONINSPECT",
+        "BROWSER",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "ELIXIR_ERL_OPTIONS",
+        "RELEASE_VM_ARGS",
+        "RELX_CONFIG_PATH",
+        "VMARGS_PATH",
+        "ERL_INETRC",
+        "BINDIR",
+        "EMU",
+        "LUA_INIT_5_4",
+        "DOTNET_STARTUP_HOOKS",
+        "JAVA_HOME",
+        "npm_config_node_options",
+        "GIT_SSH_COMMAND",
+        "NOTIFY_SOCKET",
         "SWARM_BOX",
     ] {
         assert_eq!(
@@ -208,10 +236,24 @@ fn a_manifest_may_not_set_what_loads_code() {
             "{name}"
         );
     }
-    assert_eq!(
-        manifest_rules("[env]\nLANG = \"C\"\nENVIRONMENT = \"x\"\n"),
-        Vec::<&str>::new()
-    );
+    for name in [
+        "LANG",
+        "ENVIRONMENT",
+        "TZ",
+        "PORT",
+        "DEBUG",
+        "NODE_ENV",
+        "PYTHONUNBUFFERED",
+        "ERL_EPMD_PORT",
+        "RELEASE_COOKIE",
+        "RELEASE_NODE",
+        "HTTPS_PROXY",
+        "DATABASE_URL",
+        "MY_PATH",
+    ] {
+        let rules = manifest_rules(&format!("[env]\n{name} = \"x\"\n"));
+        assert_eq!(rules, Vec::<&str>::new(), "{name}");
+    }
 }
 
 #[test]

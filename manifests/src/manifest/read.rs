@@ -1,6 +1,6 @@
 //! The workflow manifest: its shape and its reader (SPEC §3.3). Pure.
 
-use super::{Manifest, Mode, On, OnLimit, Restart, Run, workflow_of};
+use super::{Manifest, Mode, On, OnLimit, Restart, Run, variables::forbidden, workflow_of};
 use crate::{
     bundle::{LIMITS, limits, size_of_arguments, variables},
     document::{self, Item, Table},
@@ -142,35 +142,6 @@ static RESTART: Shape = Shape {
         ),
     ],
 };
-
-/// Why a manifest may not set a variable: it would load code that nobody signed, or it is the agent's.
-fn forbidden(name: &str) -> Option<&'static str> {
-    const PREFIXES: [&str; 3] = ["LD_", "DYLD_", "PERL5"];
-    const NAMES: [&str; 16] = [
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "PYTHONHOME",
-        "BASH_ENV",
-        "ENV",
-        "JAVA_TOOL_OPTIONS",
-        "_JAVA_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "ERL_LIBS",
-        "RUBYOPT",
-        "RUBYLIB",
-        "GCONV_PATH",
-        "CLASSPATH",
-        "PERLLIB",
-    ];
-    if name.starts_with("SWARM_") {
-        return Some("the agent sets SWARM_*");
-    }
-    let is_erlang = name.starts_with("ERL_") && name.ends_with("FLAGS");
-    (is_erlang || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .then_some("it loads code")
-}
 
 /// Reads a manifest; `file` is its path, whose stem is the workflow's name. A manifest comes out only where there is no problem.
 pub fn read(file: &str, text: &[u8]) -> (Option<Manifest>, Vec<Problem>) {

@@ -8,7 +8,7 @@ super::rules! {
     BAD_VALUE = "S-FILE-05", "a value that the key does not take", "The value has the right type, but not an allowed form or range.", "Write the value as the hint shows.";
     BAD_NAME = "S-FILE-06", "not a name", "Names of boxes, bundles, workflows, people, teams and secrets are [a-z0-9][a-z0-9-]{0,62}.", "Use lower-case letters, digits and dashes, 63 at most.";
     TOO_LARGE = "S-FILE-07", "the file is too large", "Files that people write may have 1 MiB at most.", "Split or shorten it.";
-    FORBIDDEN_ENV = "S-FILE-08", "a variable that a manifest may not set", "A manifest may not set variables that load code (LD_*, NODE_OPTIONS, PYTHONPATH, ...) nor SWARM_*; a bundle may, except SWARM_*, because it is signed code.", "Leave SWARM_* out; set anything else in the bundle's [env], or leave it out.";
+    FORBIDDEN_ENV = "S-FILE-08", "a variable that a manifest may not set", "A manifest may not set variables that load code or choose programs (LD_*, PATH, HOME, NODE_OPTIONS, PYTHON* but for harmless ones, ...) nor SWARM_*; a bundle may, except SWARM_*, because it is signed code.", "Leave SWARM_* out; set anything else in the bundle's [env], or leave it out.";
     BAD_PATH = "S-FILE-09", "not a path inside the bundle", "Paths are relative, with / between plain components; no .., no .git, no backslash, no control characters.", "Give a path inside the bundle.";
     NOT_BUILT = "S-FILE-10", "not built yet", "The contract describes this, this version does not do it yet; it is refused rather than ignored.", "Leave it out, or use a newer version.";
     DUPLICATE = "S-FILE-11", "two files with one name", "A workflow's name is the stem of its manifest, and unique in the repository.", "Rename one of them.";
