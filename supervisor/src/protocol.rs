@@ -132,6 +132,8 @@ pub enum FromAgent {
     Journal(Event),
     /// What each instance uses now, for the agent's metrics. Answer: [`ToAgent::Measured`].
     Measure,
+    /// Answer, once everything said before it has been acted on and what changed by that was told: [`ToAgent::Marked`].
+    Mark(u64),
     /// Trouble and other lines of the box itself, for `status` while the agent is away.
     Answer {
         /// The query's number.
@@ -174,6 +176,8 @@ pub enum ToAgent {
         /// Where it is known.
         traffic: Vec<Traffic>,
     },
+    /// The mark that was set last: everything said before it has been acted on, and what changed by that stands above.
+    Marked(u64),
     /// A journal record was written; the agent hands it on to the map.
     Journaled(Event),
     /// The journal ends with this record: the agent seals that.

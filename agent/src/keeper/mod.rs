@@ -109,6 +109,7 @@ pub struct Keeper {
     /// Whether the supervisor has said what there is; before that nothing is planned.
     is_greeted: bool,
     is_stale: bool,
+    marks: sync::Marks,
     syncs: Vec<sync::Pending>,
     trials: Vec<foretell::Waiting>,
     /// Who waits for the supervisor's answer.
@@ -149,6 +150,7 @@ impl Keeper {
             deleted: deleted::Deleted::default(),
             is_greeted: false,
             is_stale: false,
+            marks: sync::Marks::default(),
             syncs: Vec::new(),
             trials: Vec::new(),
             measuring: Vec::new(),
@@ -206,6 +208,7 @@ impl Keeper {
                 self.is_stale = false;
                 let picture = inlets.picture.borrow_and_update().clone();
                 self.follow(&picture).await?;
+                self.marks.follow();
             }
             self.tell_trouble(&inlets).await?;
             self.answer_syncs(&inlets).await?;
@@ -236,6 +239,7 @@ impl Keeper {
                 self.standing = None;
                 self.trouble = None;
                 (self.is_greeted, self.is_stale) = (true, true);
+                self.marks = sync::Marks::default();
                 self.mark_changed();
             }
             ToAgent::Changed(actual) => self.take(actual),
@@ -249,6 +253,7 @@ impl Keeper {
                     });
                 }
             }
+            ToAgent::Marked(mark) => self.marks.reached = mark,
             // A full queue drops it: the outbox counts what the sequence numbers leave out.
             ToAgent::Journaled(event) => drop(self.out.journaled.try_send(event)),
             ToAgent::Seal { sequence, hash } => {

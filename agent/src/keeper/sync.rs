@@ -20,6 +20,36 @@ pub struct Pending {
     pub deadline: Instant,
 }
 
+/// How far the supervisor has followed: what it told before that is older than what it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// One more each time that it was told what is wanted.
+    followed: u64,
+    /// The last one that it was asked to confirm.
+    asked: u64,
+    /// The last one that it confirmed.
+    pub(super) reached: u64,
+}
+
+impl Marks {
+    /// It was told what is wanted.
+    pub(super) fn follow(&mut self) {
+        self.followed += 1;
+    }
+
+    /// What it is to be asked to confirm, once.
+    fn ask(&mut self) -> Option<u64> {
+        (self.asked < self.followed).then(|| {
+            self.asked = self.followed;
+            self.asked
+        })
+    }
+
+    fn is_reached(&self) -> bool {
+        self.reached == self.followed
+    }
+}
+
 /// Whether a workflow is on its way to where it should be.
 fn is_moving(spec: &RunSpec, actual: Option<&Actual>) -> bool {
     let Some(actual) = actual else { return true };
@@ -57,13 +87,19 @@ impl Keeper {
         if self.syncs.is_empty() {
             return Ok(());
         }
+        if let Some(mark) = self.marks.ask() {
+            self.tell(FromAgent::Mark(mark)).await?;
+        }
         let now = Instant::now();
         let picture = inlets.picture.borrow().clone();
         let contact = inlets.contact.borrow().clone();
         let moving = self.moving(&picture);
+        let is_followed = !self.is_stale
+            && !inlets.picture.has_changed().unwrap_or(true)
+            && self.marks.is_reached();
         let pending = std::mem::take(&mut self.syncs);
         for sync in pending {
-            let is_served = contact.served >= sync.after && !self.is_stale;
+            let is_served = contact.served >= sync.after && is_followed;
             if !(is_served && moving.is_empty())
                 && (sync.deadline > now && !(is_served && contact.failure.is_some()))
             {

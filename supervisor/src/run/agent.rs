@@ -72,6 +72,8 @@ pub(super) struct Link {
     dirty: BTreeSet<Name>,
     /// When it was told last what changed.
     told: Option<BootTime>,
+    /// It waits for what follows from what it said up to here.
+    mark: Option<u64>,
     /// Whether its socket is watched for room.
     writing: bool,
     /// Who asked: the query's number and the client.
@@ -105,6 +107,7 @@ impl Link {
             seal: None,
             dirty: BTreeSet::new(),
             told: None,
+            mark: None,
             writing: false,
             queries: BTreeMap::new(),
             next_query: 1,
@@ -304,6 +307,7 @@ impl Supervisor {
             self.watch.remove(token, socket.as_fd());
         }
         self.agent.decoder = Decoder::new();
+        self.agent.mark = None;
         self.agent.passed.clear();
         self.agent.out.clear();
         for (_, client) in std::mem::take(&mut self.agent.queries) {

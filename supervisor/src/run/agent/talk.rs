@@ -110,6 +110,7 @@ impl Supervisor {
                 let (rows, traffic) = (self.rows(true), self.traffic());
                 self.agent.say(&ToAgent::Measured { rows, traffic });
             }
+            FromAgent::Mark(mark) => self.agent.mark = Some(mark),
             FromAgent::Answer {
                 id,
                 body,
@@ -224,6 +225,7 @@ impl Supervisor {
         if self.publish_by().is_some_and(|by| by <= clock::now()) {
             self.tell_agent(PORTION);
         }
+        self.reach_mark();
         if !self.agent.flush() {
             return self.agent_gone("it does not listen any more");
         }
@@ -235,6 +237,19 @@ impl Supervisor {
                 Ok(()) => self.agent.writing = waiting,
                 Err(error) => tracing::error!(%error, "the agent's socket cannot be watched"),
             }
+        }
+    }
+
+    /// Whoever set a mark waits for no pace.
+    fn reach_mark(&mut self) {
+        if self.agent.mark.is_none() || !self.queue.is_empty() || self.agent.out.len() >= OUT {
+            return;
+        }
+        self.tell_agent(usize::MAX);
+        if self.agent.dirty.is_empty()
+            && let Some(mark) = self.agent.mark.take()
+        {
+            self.agent.say(&ToAgent::Marked(mark));
         }
     }
 
