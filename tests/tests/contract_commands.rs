@@ -41,6 +41,38 @@ fn sync_says_once_what_was_refused_and_why() -> Result<()> {
 }
 
 #[test]
+fn a_sync_after_the_mending_push_says_that_all_is_well() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let good = daemon("1.0.0");
+    let wrong = good.replace("mode =", "mod =");
+    // One that runs, and one that never did.
+    for name in ["runs", "new"] {
+        deploy.publish_sh(name, "1.0.0", LOOP)?;
+    }
+    deploy.manifest("runs", &good)?;
+    deploy.manifest("new", &wrong)?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    here.until_runs("runs", "1.0.0")?;
+    for round in 0..6 {
+        deploy.manifest("runs", &wrong)?;
+        deploy.push()?;
+        assert_eq!(here.try_agent(&["sync"])?.status.code(), Some(1));
+        deploy.manifest("runs", &good)?;
+        deploy.manifest("new", &good)?;
+        deploy.push()?;
+        let output = here.try_agent(&["sync", "--json"])?;
+        let said = String::from_utf8(output.stdout)?;
+        assert_eq!(output.status.code(), Some(0), "round {round}: {said}");
+        deploy.git(&["rm", "-q", "manifests/new.toml"])?;
+        deploy.git(&["commit", "-q", "-S", "-m", "away"])?;
+        deploy.manifest("new", &wrong)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn history_knows_who_never_was_and_verifies_in_json() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
@@ -97,5 +129,38 @@ fn a_closed_pipe_ends_a_command_without_a_panic() -> Result<()> {
     let output = child.wait_with_output()?;
     let talk = String::from_utf8(output.stderr)?;
     assert!(talk.is_empty(), "{talk}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure_and_no_panic() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.daemon("lp", "1.0.0", LOOP)?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    here.until_runs("lp", "1.0.0")?;
+    for words in [
+        &["list"][..],
+        &["list", "--json"],
+        &["status"],
+        &["why", "lp"],
+        &["history"],
+        &["sync"],
+        &["check-config"],
+        &["explain", "S-TRUNK-01"],
+        &["completions", "bash"],
+    ] {
+        let mut command = world.agent();
+        command
+            .args(words)
+            .arg("--config")
+            .arg(here.path("agent.toml"));
+        command.stdout(std::fs::File::options().write(true).open("/dev/full")?);
+        let output = command.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+        let talk = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {talk}");
+        assert!(talk.contains("stdout"), "{words:?}: {talk}");
+    }
     Ok(())
 }

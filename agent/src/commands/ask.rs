@@ -1,6 +1,6 @@
 //! Asking the supervisor of this box over its control socket.
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, out};
 use serde_json::Value;
 use std::{
     fs::File,
@@ -167,7 +167,7 @@ pub fn each(
 pub fn done(context: &Context, request: &Request) -> Outcome {
     let exit = each(context, request, |_| Ok(()))?;
     if context.json {
-        println!("{}", serde_json::json!({"exit": exit}));
+        out::line(serde_json::json!({"exit": exit}))?;
     }
     Ok(exit)
 }

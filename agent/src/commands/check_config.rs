@@ -1,6 +1,6 @@
 //! `check-config`: the effective configuration, or everything that is wrong with it.
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, out};
 use crate::settings::Config;
 use std::fs;
 use swarm_manifests::{settings, units::format_duration};
@@ -15,10 +15,7 @@ pub fn check_config(context: &Context) -> Outcome {
     let (settings, problems) = settings::read(&path, &bytes);
     if !problems.is_empty() {
         if context.json {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&problems).map_err(anyhow::Error::from)?
-            );
+            out::json(&problems)?;
         } else {
             crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
         }
@@ -55,10 +52,7 @@ pub fn check_config(context: &Context) -> Outcome {
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},
         "keep-state": format_duration(settings.keep_state),
     });
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-    );
+    out::json(&body)?;
     Ok(0)
 }
 

@@ -1,6 +1,6 @@
 //! `explain ID`: what a rule means; `completions SHELL`.
 
-use super::{Context, Failure, Outcome};
+use super::{Context, Failure, Outcome, out};
 use crate::cli::Cli;
 use clap::CommandFactory;
 use swarm_manifests::rules;
@@ -20,27 +20,22 @@ pub fn explain(context: &Context, id: &str) -> Outcome {
         return Err(Failure::with(2, format!("no rule has the id {id:?}")).hint(hint));
     };
     if context.json {
-        println!(
-            "{}",
-            serde_json::json!({"rule": rule.id, "title": rule.title, "meaning": rule.meaning, "remedy": rule.remedy})
-        );
+        out::line(
+            serde_json::json!({"rule": rule.id, "title": rule.title, "meaning": rule.meaning, "remedy": rule.remedy}),
+        )?;
     } else {
-        println!(
+        out::line(format_args!(
             "{}: {}\n\n{}\n\nWhat to do: {}",
             rule.id, rule.title, rule.meaning, rule.remedy
-        );
+        ))?;
     }
     Ok(0)
 }
 
 /// Prints completions.
-#[allow(clippy::unnecessary_wraps, reason = "a command like the others")]
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(
-        shell,
-        &mut Cli::command(),
-        "swarm-agent",
-        &mut std::io::stdout(),
-    );
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "swarm-agent", &mut script);
+    out::raw(String::from_utf8_lossy(&script))?;
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! `history`: the box's own journal, or the map's audit.
 
-use super::{Context, Failure, Outcome, ask, fleet, text};
+use super::{Context, Failure, Outcome, ask, fleet, out, text};
 use crate::cli::Fleet;
 use serde_json::Value;
 use swarm_manifests::report::Event;
@@ -16,13 +16,10 @@ pub fn history(
     if narrowed.is_asked_for() {
         let body = fleet::audit(context, workflow.as_deref(), narrowed)?;
         if context.json {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-            );
+            out::json(&body)?;
         } else {
             for row in &body {
-                println!("{}", of_the_fleet(row));
+                out::line(of_the_fleet(row))?;
             }
         }
         return Ok(0);
@@ -36,7 +33,7 @@ pub fn history(
     let exit = ask::each(context, &request, |response| {
         match response {
             Response::Record(event) if context.json => kept.push(event),
-            Response::Record(event) => println!("{}", written(&event)),
+            Response::Record(event) => out::line(written(&event))?,
             _ => return Ok(()),
         }
         any = true;
@@ -50,12 +47,9 @@ pub fn history(
         .hint("swarm-agent history shows them all"));
     }
     if verify && context.json {
-        println!("{}", serde_json::json!({"whole": exit == 0}));
+        out::line(serde_json::json!({"whole": exit == 0}))?;
     } else if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?
-        );
+        out::json(&kept)?;
     } else if !any && !verify {
         eprintln!("The journal has no such record.");
     }

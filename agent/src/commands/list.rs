@@ -1,6 +1,6 @@
 //! `list`: the workflows, a row an instance.
 
-use super::{Context, Outcome, ask, fleet, table, text};
+use super::{Context, Outcome, ask, fleet, out, table, text};
 use crate::cli::Fleet;
 use std::time::Duration;
 use swarm_manifests::{rules::trunk::MASS_REMOVAL, status::Row};
@@ -15,10 +15,7 @@ pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
         ask::rows(context, &Request::List { full: context.json })?
     };
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&rows).map_err(anyhow::Error::from)?
-        );
+        out::json(&rows)?;
     } else if rows.is_empty() && from_map {
         eprintln!(
             "No workflow is on the boxes that are meant. swarm-agent status --map shows the boxes."
@@ -28,7 +25,7 @@ pub fn list(context: &Context, narrowed: &Fleet) -> Outcome {
             "No workflow is here. swarm-agent status says what this box trusts; swarm-agent sync looks at the repository now."
         );
     } else {
-        print!("{}", lay_out(&rows, from_map, text::width()));
+        out::raw(lay_out(&rows, from_map, text::width()))?;
         remarks(&rows);
     }
     Ok(0)

@@ -2,7 +2,7 @@
 //!
 //! Touches the map, the key, and one file at home.
 
-use super::{Context, Outcome, fleet::Map, person::Key};
+use super::{Context, Outcome, fleet::Map, out, person::Key};
 use crate::cli::Fleet;
 use anyhow::Context as _;
 use std::path::PathBuf;
@@ -50,12 +50,11 @@ pub fn login(context: &Context, map: Option<String>, key: Option<PathBuf>, web: 
         None
     };
     if context.json {
-        println!(
-            "{}",
-            serde_json::json!({"map": map.url(), "key": fingerprint, "expires_in_s": session.expires_in_s, "link": link})
-        );
+        out::line(
+            serde_json::json!({"map": map.url(), "key": fingerprint, "expires_in_s": session.expires_in_s, "link": link}),
+        )?;
     } else if let Some(link) = link {
-        println!("{link}");
+        out::line(link)?;
         eprintln!("open it in your browser: it works once, within five minutes");
     }
     Ok(0)

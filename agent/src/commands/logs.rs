@@ -1,6 +1,6 @@
 //! `logs`: what a workflow prints.
 
-use super::{Context, Failure, Outcome, ask, request, text};
+use super::{Context, Failure, Outcome, ask, out, request, text};
 use crate::cli::Fleet;
 use jiff::Timestamp;
 use std::io::Write;
@@ -50,10 +50,7 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
         Ok(())
     })?;
     if context.json && !wanted.follow {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&kept).map_err(anyhow::Error::from)?
-        );
+        out::json(&kept)?;
     }
     Ok(exit)
 }

@@ -13,6 +13,7 @@ mod list;
 mod local;
 mod login;
 mod logs;
+mod out;
 mod person;
 mod plan;
 mod request;

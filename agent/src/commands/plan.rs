@@ -1,6 +1,6 @@
 //! `plan`: what a sync would do, without doing it.
 
-use super::{Context, Outcome, ask, table, text};
+use super::{Context, Outcome, ask, out, table, text};
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
 
@@ -8,10 +8,7 @@ use swarm_supervisor::protocol::{Query, Request};
 pub fn plan(context: &Context) -> Outcome {
     let (exit, body) = ask::body(context, &Request::Ask(Query::Plan))?;
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-        );
+        out::json(&body)?;
         return Ok(exit);
     }
     let actions = body
@@ -43,13 +40,10 @@ pub fn plan(context: &Context) -> Outcome {
                 .to_vec()
         })
         .collect();
-    print!(
-        "{}",
-        table::table(
-            &["ACTION", "WORKFLOW", "VERSION", "REASON"],
-            &rows,
-            text::width()
-        )
-    );
+    out::raw(table::table(
+        &["ACTION", "WORKFLOW", "VERSION", "REASON"],
+        &rows,
+        text::width(),
+    ))?;
     Ok(exit)
 }

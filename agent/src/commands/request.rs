@@ -5,6 +5,7 @@ use super::{
     Context, Failure, Outcome,
     fleet::{self, Map},
     logs::Wanted,
+    out,
     person::Key,
     table, text,
 };
@@ -35,10 +36,7 @@ const LINES: (usize, usize) = (100, 1000);
 pub fn act(context: &Context, act: &Act, action: Action) -> Outcome {
     let asked = ask(context, (&act.name, action, act.reason.clone()), &act.fleet)?;
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&asked.answers).map_err(anyhow::Error::from)?
-        );
+        out::json(&asked.answers)?;
     } else {
         let rows = asked.answers.iter().map(|(name, answer)| {
             let (how, what) = match answer {
@@ -48,10 +46,7 @@ pub fn act(context: &Context, act: &Act, action: Action) -> Outcome {
             vec![name.clone(), how.into(), what]
         });
         let rows: Vec<Vec<String>> = rows.collect();
-        print!(
-            "{}",
-            table::table(&["BOX", "ANSWER", "REASON"], &rows, None)
-        );
+        out::raw(table::table(&["BOX", "ANSWER", "REASON"], &rows, None))?;
     }
     Ok(asked.exit())
 }
@@ -71,10 +66,7 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
     };
     let asked = ask(context, (&wanted.name, action, None), narrowed)?;
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&asked.answers).map_err(anyhow::Error::from)?
-        );
+        out::json(&asked.answers)?;
         return Ok(asked.exit());
     }
     for (name, answer) in &asked.answers {
@@ -85,7 +77,7 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
             }
             Some(answer) => {
                 for line in &answer.lines {
-                    println!("{name} {}", text::shown(line));
+                    out::line(format_args!("{name} {}", text::shown(line)))?;
                 }
             }
         }

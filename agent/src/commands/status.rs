@@ -1,6 +1,6 @@
 //! `status`: this box, or the boxes of the fleet.
 
-use super::{Context, Outcome, ask, fleet, text};
+use super::{Context, Outcome, ask, fleet, out, text};
 use crate::cli::Fleet;
 use serde_json::Value;
 use swarm_supervisor::protocol::{Query, Request};
@@ -18,15 +18,14 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
         (exit, body)
     };
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-        );
+        out::json(&body)?;
         return Ok(exit);
     }
     match &body {
-        Value::Array(boxes) => boxes.iter().for_each(|one| println!("{}", outline(one, 0))),
-        one => print!("{}", outline(one, 0)),
+        Value::Array(boxes) => boxes
+            .iter()
+            .try_for_each(|one| out::line(outline(one, 0)))?,
+        one => out::raw(outline(one, 0))?,
     }
     Ok(exit)
 }

@@ -1,6 +1,6 @@
 //! `sync`: looks now, and waits until each changed workflow has settled.
 
-use super::{Context, Failure, Outcome, ask, text};
+use super::{Context, Failure, Outcome, ask, out, text};
 use serde_json::Value;
 use swarm_manifests::units::parse_duration;
 use swarm_supervisor::protocol::{Query, Request};
@@ -12,14 +12,11 @@ pub fn sync(context: &Context, timeout: &str) -> Outcome {
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let (exit, body) = ask::body(context, &Request::Ask(Query::Sync { timeout_ms }))?;
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-        );
+        out::json(&body)?;
         return Ok(exit);
     }
     for line in lines(&body) {
-        println!("{line}");
+        out::line(line)?;
     }
     for line in complaints(&body) {
         eprintln!("{line}");

@@ -1,7 +1,7 @@
 //! `why`: the chain from commit and signer through every check to the present state, or to the refusal; and what one that failed
 //! printed last.
 
-use super::{Context, Failure, Outcome, ask, fleet, logs, text};
+use super::{Context, Failure, Outcome, ask, fleet, logs, out, text};
 use crate::cli::Fleet;
 use serde_json::{Value, json};
 use swarm_manifests::status::{Row, State};
@@ -39,15 +39,12 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
         (exit, body)
     };
     if context.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&body).map_err(anyhow::Error::from)?
-        );
+        out::json(&body)?;
     } else if let Some(rows) = body.get("boxes").and_then(Value::as_array) {
         for row in rows {
             let place = row.get("box").and_then(Value::as_str).unwrap_or_default();
-            print!("{}", written(&format!("{name} on {place}"), row));
-            print!("{}", of_the_fleet(row));
+            out::raw(written(&format!("{name} on {place}"), row))?;
+            out::raw(of_the_fleet(row))?;
         }
     } else if let Some(message) = body.get("message").and_then(Value::as_str) {
         let hint = body.get("hint").and_then(Value::as_str);
@@ -57,7 +54,7 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
             None => failure,
         });
     } else {
-        print!("{}", written(name, &body));
+        out::raw(written(name, &body))?;
     }
     Ok(exit)
 }
