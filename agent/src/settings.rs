@@ -93,6 +93,7 @@ impl Config {
         new.settings.users = old.users;
         new.settings.agent_user.clone_from(&old.agent_user);
         new.settings.switch_users = old.switch_users;
+        new.settings.logs.clone_from(&old.logs);
         new
     }
 
@@ -115,6 +116,7 @@ impl Config {
                 && self.settings.agent_user == new.settings.agent_user,
             "[users]",
         );
+        say(self.settings.logs == new.settings.logs, "[logs]");
         say(
             self.settings.switch_users == new.settings.switch_users,
             "[users] switch",

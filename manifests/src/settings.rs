@@ -33,6 +33,8 @@ pub struct Settings {
     pub webhook: Option<Webhook>,
     /// `[metrics] listen`: where figures are served.
     pub metrics: Option<String>,
+    /// `[logs]`: where lines of logs go besides.
+    pub logs: Option<Logs>,
     pub ceiling: Ceiling,
     pub engines: BTreeMap<Name, Engine>,
     /// `[users] range = [64000, 65000]`: the ids that workflows get where users are switched. Default 64100 to 65400.
@@ -87,6 +89,41 @@ pub struct Map {
 pub struct Webhook {
     pub listen: String,
     pub secret_file: Option<PathBuf>,
+}
+
+/// `[logs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Logs {
+    pub forward: Forward,
+    /// The socket they go to.
+    pub socket: PathBuf,
+}
+
+/// What takes them there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Forward {
+    Journald,
+    Syslog,
+}
+
+impl Forward {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Journald => "journald",
+            Self::Syslog => "syslog",
+        }
+    }
+
+    /// The socket of every box that has it.
+    pub fn socket(self) -> &'static str {
+        match self {
+            Self::Journald => "/run/systemd/journal/socket",
+            Self::Syslog => "/dev/log",
+        }
+    }
 }
 
 /// `[engines.NAME]`, and each engine that is built in.

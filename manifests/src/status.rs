@@ -84,6 +84,17 @@ pub struct Next {
     pub rule: Option<String>,
 }
 
+/// Lines that a log, or who takes it besides, does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Dropped {
+    /// Because they came too fast, or the disk is full: since the supervisor or this instance began.
+    pub lines: u64,
+    pub bytes: u64,
+    /// Lines that journald or syslog did not take.
+    pub unforwarded: u64,
+}
+
 /// One row of `list`: an instance of a workflow on a box. Absent values are null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -114,6 +125,9 @@ pub struct Row {
     /// When its schedule runs it next, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
+    /// What its log lacks, where anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// What the kernel says of its process, in words, and what it was asked to enforce and does not; where somebody asked.
     #[serde(default)]
     pub protections: Vec<String>,

@@ -1,6 +1,6 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
 //! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. `SWARM_KEEP_STATE_MS` says how long folders of
-//! removed workflows are kept. The tests of this crate drive it.
+//! removed workflows are kept, `SWARM_FORWARD` where logs go besides, such as `syslog=/dev/log`. The tests of this crate drive it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use swarm_manifests::policy::Ceiling;
+use swarm_manifests::{
+    policy::Ceiling,
+    settings::{Forward, Logs},
+};
 use swarm_supervisor::{
     handover, run,
     settings::{Agent, OnExit, Settings},
@@ -51,9 +54,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         users: (63_000, 63_500),
         agent_user: None,
         keep_state: Duration::from_millis(kept),
+        logs: std::env::var("SWARM_FORWARD")
+            .ok()
+            .and_then(|text| logs(&text)),
         on_exit,
         agent,
         holder: None,
     })?;
     Ok(())
+}
+
+fn logs(text: &str) -> Option<Logs> {
+    let (forward, socket) = text.split_once('=')?;
+    let forward = match forward {
+        "syslog" => Forward::Syslog,
+        _ => Forward::Journald,
+    };
+    Some(Logs {
+        forward,
+        socket: socket.into(),
+    })
 }

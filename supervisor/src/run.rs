@@ -38,13 +38,7 @@ use crate::{
     control::Control,
     journal::{Journal, JournalError},
     machine::{self, Event, Now, State},
-    os::{
-        self, clock,
-        rehash::Rehasher,
-        seats::Seats,
-        spool::{Spool, Unfinished},
-        tree::Trees,
-    },
+    os::{self, clock, rehash::Rehasher, seats::Seats, tree::Trees},
     settings::Settings,
     snapshot::Snapshots,
     time::BootTime,
@@ -121,8 +115,6 @@ pub(crate) struct Supervisor {
     schedules: schedule::Schedules,
     /// Main processes on their way to their programs, oldest first: until when, whose, which run.
     births: VecDeque<(BootTime, Name, u16, u64)>,
-    /// Instances in whose log something waits for its line's end.
-    half_lines: BTreeSet<(Name, u16)>,
     /// Instances whose status is held back for a while.
     held_back: BTreeSet<(Name, u16)>,
     /// When all that clear were looked at last.
@@ -130,9 +122,7 @@ pub(crate) struct Supervisor {
     /// What output is read into.
     buffer: Vec<u8>,
     jobs: jobs::Jobs,
-    spool: Spool,
-    /// What a former life of ours may not have logged.
-    unfinished: Option<Unfinished>,
+    printing: output::Printing,
     agent: agent::Link,
     indexers: indexers::Indexers,
     keeping: keeping::Keeping,
@@ -198,7 +188,9 @@ impl Supervisor {
                 .map_err(kernel("epoll"))?,
         );
         watch::raise_file_limit();
-        let (spool, unfinished) = Spool::open(&own.join("spool")).map_err(at(&own))?;
+        let mut printing =
+            output::Printing::open(&own, settings.logs.as_ref()).map_err(at(&own))?;
+        printing.watch(&mut watch).map_err(kernel("epoll"))?;
         let users = users::Users::open(&own.join("users.json"), &settings).map_err(at(&own))?;
         control.agent = users.agent.as_ref().map(|ids| ids.uid);
         Ok(Self {
@@ -220,13 +212,11 @@ impl Supervisor {
             ticks: BTreeSet::new(),
             schedules: schedule::Schedules::default(),
             births: VecDeque::new(),
-            half_lines: BTreeSet::new(),
             held_back: BTreeSet::new(),
             looked: None,
             buffer: Vec::new(),
             jobs,
-            spool,
-            unfinished,
+            printing,
             agent: agent::Link::new(),
             indexers: indexers::Indexers::default(),
             keeping: keeping::Keeping::default(),
@@ -276,6 +266,7 @@ impl Supervisor {
                 self.output_ready(&workflow, instance, stream);
             }
             Source::Notify(workflow, instance) => self.read_notices(&workflow, instance),
+            Source::Forward => self.printing.go_on(),
             Source::Job(id) => self.job_ready(id),
             Source::Worker => self.workers_done(),
             Source::Keeper => self.keeper_gone(),
@@ -295,6 +286,7 @@ impl Supervisor {
             self.purge_by,
             looks,
             self.log_deadline(),
+            self.printing.forward_deadline(),
             self.birth_deadline(),
             self.publish_by(),
             self.agent.begins_or_seals(),
@@ -333,6 +325,7 @@ impl Supervisor {
         self.keeper_due(now);
         self.purge_due(now);
         self.flush_logs(now);
+        self.printing.forward_due(now);
         self.jobs_due(now);
         self.notices_due(now);
         self.trial_due(now);

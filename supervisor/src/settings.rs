@@ -1,7 +1,7 @@
 //! What the supervisor has to know of its box. Pure: values only.
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
-use swarm_manifests::policy::Ceiling;
+use swarm_manifests::{policy::Ceiling, settings::Logs};
 
 /// A box, as its supervisor sees it.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Settings {
     pub agent_user: Option<String>,
     /// How long the state folder of a removed workflow is kept.
     pub keep_state: Duration,
+    /// Where lines of logs go besides.
+    pub logs: Option<Logs>,
     /// What becomes of the workflows when the supervisor is told to end.
     pub on_exit: OnExit,
     /// The agent.

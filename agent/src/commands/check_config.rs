@@ -47,6 +47,8 @@ pub fn check_config(context: &Context) -> Outcome {
         })),
         "map": settings.map.as_ref().map(|m| serde_json::json!({"url": m.url, "ca": m.ca, "token-file": m.token_file})),
         "webhook": settings.webhook.as_ref().map(|w| serde_json::json!({"listen": w.listen, "secret-file": w.secret_file})),
+        "metrics": settings.metrics.as_ref().map(|listen| serde_json::json!({"listen": listen})),
+        "logs": settings.logs.as_ref().map(|l| serde_json::json!({"forward": l.forward.as_str(), "socket": l.socket})),
         "ceiling": kebab(serde_json::to_value(&settings.ceiling).map_err(anyhow::Error::from)?),
         "engines": config.engines,
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},

@@ -59,6 +59,7 @@ fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Set
         users: settings.users,
         agent_user: settings.agent_user.clone(),
         keep_state: settings.keep_state,
+        logs: settings.logs.clone(),
         on_exit,
         agent: Agent::Command {
             argv: argv.into(),

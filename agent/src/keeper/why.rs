@@ -330,6 +330,20 @@ fn running(actual: &Actual, steps: &mut Vec<Value>) {
             &format!("instance {}", row.instance),
             format!("{}{version}{since}{pid}{reason}", row.state.as_str()),
         ));
+        let dropped = row.dropped.unwrap_or_default();
+        let lacks = |text| step(false, &format!("log of {}", row.instance), text);
+        if dropped.lines > 0 {
+            steps.push(lacks(format!(
+                "{} lines ({} bytes) dropped: they came too fast, or the disk was full",
+                dropped.lines, dropped.bytes
+            )));
+        }
+        if dropped.unforwarded > 0 {
+            steps.push(lacks(format!(
+                "{} lines were not taken where [logs] forwards them: they are in swarm-agent logs",
+                dropped.unforwarded
+            )));
+        }
     }
     // What the agent itself holds back is told where it was judged.
     let next = actual.rows.first().and_then(|row| row.next.as_ref());
@@ -371,5 +385,23 @@ mod tests {
         running(&actual, &mut steps);
         let told = "1.1.0 failed: held until there is a newer version [S-RUN-10]";
         assert_eq!(steps[1], step(false, "next", told));
+    }
+
+    #[test]
+    fn what_a_log_lacks_is_told() {
+        let dropped = json!({"lines": 12, "bytes": 345, "unforwarded": 7});
+        let row = json!({"box": "till", "workflow": "web", "state": "running", "instance": 3, "restarts": 0, "dropped": dropped});
+        let actual = json!({"workflow": "web", "held": false, "protections": [], "rows": [row]});
+        let actual: Actual = serde_json::from_value(actual).expect("an actual");
+        let mut steps = Vec::new();
+        running(&actual, &mut steps);
+        let told = |step: &Value| step["detail"].as_str().map(str::to_owned);
+        let told: Vec<_> = steps.iter().skip(1).filter_map(told).collect();
+        assert!(
+            told[0].starts_with("12 lines (345 bytes) dropped"),
+            "{told:?}"
+        );
+        assert!(told[1].starts_with("7 lines were not taken"), "{told:?}");
+        assert_eq!(steps[1]["what"], "log of 3");
     }
 }

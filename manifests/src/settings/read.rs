@@ -1,6 +1,6 @@
 //! agent.toml: its shape and its reader (SPEC §6). Pure.
 
-use super::{Engine, Map, Repository, Settings, Trust, Webhook};
+use super::{Engine, Forward, Logs, Map, Repository, Settings, Trust, Webhook};
 use crate::{
     bundle::MAX_TEXT,
     document::{self, Table},
@@ -62,6 +62,11 @@ pub static SHAPE: Shape = Shape {
             Kind::Table(&METRICS),
             "where figures are served, as OpenMetrics",
         ),
+        Key::new(
+            "logs",
+            Kind::Table(&LOGS),
+            "where lines of logs go, besides the agent's own files",
+        ),
         Key::new("ceiling", Kind::Table(&CEILING), "tightens the policy's"),
         Key::new(
             "engines",
@@ -79,6 +84,22 @@ static METRICS: Shape = Shape {
         Kind::Text(&LISTEN),
         "an address and a port; GET /metrics",
     )],
+};
+
+static LOGS: Shape = Shape {
+    title: "[logs]",
+    keys: &[
+        Key::required(
+            "forward",
+            Kind::OneOf(&["journald", "syslog"]),
+            "to systemd's journal, or to whatever listens on /dev/log",
+        ),
+        Key::new(
+            "socket",
+            Kind::Text(&FILE),
+            "another socket than /run/systemd/journal/socket and /dev/log",
+        ),
+    ],
 };
 
 static REPOSITORY: Shape = Shape {
@@ -240,6 +261,7 @@ fn build(root: &Table<'_>) -> Settings {
         metrics: root
             .table("metrics")
             .and_then(|table| table.text("listen", |text| Some(text.to_owned()))),
+        logs: root.table("logs").and_then(|table| logs(&table)),
         webhook: root.table("webhook").and_then(|table| {
             Some(Webhook {
                 listen: table.string("listen")?,
@@ -261,6 +283,21 @@ fn build(root: &Table<'_>) -> Settings {
             .duration("keep-state")
             .unwrap_or(Duration::from_secs(30 * 86_400)),
     }
+}
+
+fn logs(table: &Table<'_>) -> Option<Logs> {
+    let forward = table.text("forward", |text| match text {
+        "journald" => Some(Forward::Journald),
+        "syslog" => Some(Forward::Syslog),
+        _ => None,
+    })?;
+    let socket = table
+        .string("socket")
+        .unwrap_or_else(|| forward.socket().into());
+    Some(Logs {
+        forward,
+        socket: socket.into(),
+    })
 }
 
 fn location(root: &Table<'_>) -> Option<(f64, f64)> {

@@ -126,6 +126,7 @@ fn instance_row(
         by: spec.origin.by.clone(),
         next,
         next_run: None,
+        dropped: None,
         protections: Vec::new(),
     }
 }
@@ -303,6 +304,7 @@ fn standing_row(state: &State, standing: &crate::protocol::Standing, box_name: &
         by: standing.by.clone(),
         next: None,
         next_run: None,
+        dropped: None,
         protections: Vec::new(),
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Budget {
     filled: BootTime,
     lost_lines: u64,
     lost_bytes: u64,
+    /// Lines and bytes, told or not.
+    pub(super) lost_in_all: (u64, u64),
     /// Since when something is lost and was not told.
     pub(super) since: Option<BootTime>,
 }
@@ -24,6 +26,7 @@ impl Budget {
             filled: BootTime::default(),
             lost_lines: 0,
             lost_bytes: 0,
+            lost_in_all: (0, 0),
             since: None,
         }
     }
@@ -57,6 +60,8 @@ impl Budget {
     pub(super) fn lose(&mut self, lines: u64, bytes: u64, now: BootTime) {
         self.lost_lines += lines;
         self.lost_bytes += bytes;
+        self.lost_in_all.0 += lines;
+        self.lost_in_all.1 += bytes;
         self.since.get_or_insert(now);
     }
 

@@ -42,6 +42,8 @@ pub struct LogWriter {
     stdout: Partial,
     stderr: Partial,
     budget: Budget,
+    /// What was written and is to go elsewhere too; none: it stays here.
+    copy: Option<Vec<u8>>,
 }
 
 /// A line without its end.
@@ -90,6 +92,7 @@ impl LogWriter {
             stdout: Partial::default(),
             stderr: Partial::default(),
             budget: Budget::full(),
+            copy: None,
         })
     }
 
@@ -129,6 +132,25 @@ impl LogWriter {
         partial.since = (!partial.bytes.is_empty()).then_some(now);
         *self.partial(stream) = partial;
         self.write(&out, now)
+    }
+
+    /// From now on [`LogWriter::take_copy`] has what was written.
+    #[must_use]
+    pub fn copied(self) -> Self {
+        Self {
+            copy: Some(Vec::new()),
+            ..self
+        }
+    }
+
+    /// The lines that were written, or were to be, since this was asked last.
+    pub fn take_copy(&mut self) -> Vec<u8> {
+        self.copy.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How many lines were dropped since it was opened, and of how many bytes.
+    pub fn dropped(&self) -> (u64, u64) {
+        self.budget.lost_in_all
     }
 
     /// Where the log ends now.
@@ -293,6 +315,9 @@ impl LogWriter {
 
     /// Writes whole lines, into the next file where this one is full.
     fn write(&mut self, lines: &[u8], now: BootTime) -> io::Result<()> {
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(lines);
+        }
         let mut rest = lines;
         while !rest.is_empty() {
             let room =
@@ -517,9 +542,16 @@ mod tests {
             last.starts_with("dropped ") && last.contains(" lines"),
             "{last}"
         );
+        let (lines, bytes) = log.dropped();
+        assert!(
+            last.contains(&format!("{lines} lines ({bytes} bytes)")),
+            "{last}"
+        );
+        assert_eq!(log.take_copy(), b"", "nobody wants a copy");
         log.feed(Stream::Stdout, b"later\n", at(5000), WALL, &mut nobody())
             .expect("fed");
         assert_eq!(texts(dir.path()).pop().as_deref(), Some("later"));
+        assert_eq!(log.dropped(), (lines, bytes), "told, and still known");
     }
 
     #[test]

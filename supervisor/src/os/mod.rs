@@ -11,6 +11,7 @@ pub mod closed_pipe;
 mod confine;
 pub mod expose;
 pub mod folders;
+pub mod forward;
 pub mod identity;
 pub mod indexer;
 pub mod inherited;

@@ -173,23 +173,40 @@ fn read_at(file: &mut File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `2026-11-23T10:21:34.007Z o text`. None: damaged.
 fn parse(instance: u16, line: &[u8]) -> Option<LogLine> {
-    let mut parts = line.splitn(3, |&byte| byte == b' ');
-    let time = std::str::from_utf8(parts.next()?).ok()?;
-    let stream = match parts.next()? {
-        b"o" => Stream::Stdout,
-        b"e" => Stream::Stderr,
-        b"s" => Stream::Swarm,
-        _ => return None,
-    };
-    let text = String::from_utf8_lossy(parts.next()?).into_owned();
+    let Written { time, stream, text } = Written::parse(line)?;
     Some(LogLine {
         time: time.to_owned(),
         instance,
         stream,
-        text,
+        text: String::from_utf8_lossy(text).into_owned(),
     })
+}
+
+/// A line as it stands in a log: `2026-11-23T10:21:34.007Z o text`.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub(super) struct Written<'a> {
+    pub time: &'a str,
+    pub stream: Stream,
+    pub text: &'a [u8],
+}
+
+impl<'a> Written<'a> {
+    /// With its line break, or without. None: damaged.
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut parts = line.splitn(3, |&byte| byte == b' ');
+        let time = std::str::from_utf8(parts.next()?).ok()?;
+        let stream = match parts.next()? {
+            b"o" => Stream::Stdout,
+            b"e" => Stream::Stderr,
+            b"s" => Stream::Swarm,
+            _ => return None,
+        };
+        let text = parts.next()?;
+        Some(Self { time, stream, text })
+    }
 }
 
 #[cfg(test)]

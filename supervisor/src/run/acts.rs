@@ -287,6 +287,7 @@ impl Supervisor {
         for (instance, room) in rooms {
             self.clearing.remove(&(name.clone(), instance));
             self.forget_kept(name, instance);
+            self.forget_forwarded(name, instance);
             self.clear_secrets(name, instance);
             self.close_room(*room);
         }

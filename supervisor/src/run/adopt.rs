@@ -45,12 +45,12 @@ impl Supervisor {
                 }
             }
         }
-        if let Some(Unfinished { head, .. }) = &self.unfinished {
+        if let Some(Unfinished { head, .. }) = &self.printing.unfinished {
             let (name, instance) = (head.workflow.clone(), head.instance);
             if let Err(error) = self.reopen_output(&name, instance) {
                 tracing::error!(workflow = %name, instance, %error, "its last output is lost");
             }
-            self.unfinished = None;
+            self.printing.unfinished = None;
         }
         self.forget_found();
         self.sweep_secrets();

@@ -175,6 +175,9 @@ impl Supervisor {
             })
         };
         let mut rows = machine::rows(&workflow.state, &self.settings.box_name, now, usage);
+        for row in rows.iter_mut().filter(|_| full) {
+            row.dropped = self.dropped(workflow, row.instance);
+        }
         for row in rows.iter_mut().filter(|row| full && row.pid.is_some()) {
             let room = workflow.rooms.get(&row.instance);
             row.protections = room.map(|room| room.protections()).unwrap_or_default();
@@ -299,6 +302,9 @@ impl Supervisor {
     }
 
     fn answer_query(&mut self, id: u64, query: &Query) {
+        if let Query::Why { workflow } = query {
+            self.tell_dropped(workflow);
+        }
         if self.ask_agent(id, query.clone()) {
             return;
         }

@@ -1,6 +1,9 @@
 //! What instances print goes to their logs, and is looked through for readiness. Touches pipes and log files.
 
+mod printing;
 mod rest;
+
+pub(super) use printing::Printing;
 
 use super::{Supervisor, room::Output, room::STREAMS};
 use crate::{
@@ -56,7 +59,7 @@ impl Supervisor {
         if !portion.is_empty() {
             self.log_output(name, instance, stream, portion);
         }
-        if spooled && let Err(error) = self.spool.done() {
+        if spooled && let Err(error) = self.printing.spool.done() {
             tracing::warn!(workflow = %name, instance, %error, "output that is logged may be logged again");
         }
         portion.len()
@@ -85,7 +88,7 @@ impl Supervisor {
             let (head, rest) = output.head(name, instance, stream)?;
             let pipe = output.pipes.fd(stream);
             let most = PORTION.min(output.log.portion());
-            match self.spool.take(&head, rest, pipe, most, portion) {
+            match self.printing.spool.take(&head, rest, pipe, most, portion) {
                 Ok(()) => return Ok(true),
                 Err(error) => {
                     tracing::debug!(%error, "the spool cannot be written");
@@ -119,6 +122,7 @@ impl Supervisor {
         if let Err(error) = logged {
             tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
         }
+        self.forward(name, instance);
         self.note_printed(name, instance);
         if let Some(run) = self.run_of(name, instance).filter(|_| ready) {
             self.tell(name, instance, run, Change::Ready);
@@ -136,9 +140,9 @@ impl Supervisor {
             .is_some_and(|output| output.log.deadline().is_some());
         let key = (name.clone(), instance);
         if waits {
-            self.half_lines.insert(key);
+            self.printing.half_lines.insert(key);
         } else {
-            self.half_lines.remove(&key);
+            self.printing.half_lines.remove(&key);
         }
     }
 
@@ -148,7 +152,7 @@ impl Supervisor {
         let is_its = |former: &mut Unfinished| {
             former.head.workflow == *name && former.head.instance == instance
         };
-        let former = self.unfinished.take_if(is_its);
+        let former = self.printing.unfinished.take_if(is_its);
         let Some(output) = self
             .room(name, instance)
             .and_then(|room| room.output.as_mut())
@@ -169,7 +173,7 @@ impl Supervisor {
         output.log.rewind(place)?;
         output.log.set_rest(stream, former.rest, continues, now);
         self.log_output(name, instance, stream, &former.portion);
-        self.spool.done()
+        self.printing.spool.done()
     }
 
     /// Reads what is left, within reason: others of the tree may go on printing.
@@ -222,7 +226,7 @@ impl Supervisor {
             .head(name, instance, stream)
             .and_then(|(head, rest)| {
                 let head = Head { cuts: true, ..head };
-                self.spool.note(&head, rest)
+                self.printing.spool.note(&head, rest)
             });
         if let Err(error) = noted {
             tracing::debug!(%error, "the spool cannot be written");
@@ -231,10 +235,11 @@ impl Supervisor {
             .log
             .cut(stream, clock::now(), clock::wall(), &mut |_, _| {})
             .and_then(|()| output.keep_rest(stream))
-            .and_then(|()| self.spool.done());
+            .and_then(|()| self.printing.spool.done());
         if let Err(error) = cut {
             tracing::warn!(workflow = %name, instance, %error, "output could not be logged");
         }
+        self.forward(name, instance);
     }
 
     fn tell_loss(&mut self, name: &Name, instance: u16) {
@@ -245,18 +250,15 @@ impl Supervisor {
         {
             tracing::warn!(workflow = %name, instance, %error, "a count of dropped lines is lost");
         }
+        self.forward(name, instance);
     }
 
     /// What was dropped and not told yet is told now.
     pub(super) fn tell_losses(&mut self) {
-        let rooms = self
-            .workflows
-            .values_mut()
-            .flat_map(|w| w.rooms.values_mut());
-        for output in rooms.filter_map(|room| room.output.as_mut()) {
-            if let Err(error) = output.log.tell_losses(clock::now(), clock::wall()) {
-                tracing::warn!(%error, "a count of dropped lines is lost");
-            }
+        let all = self.workflows.iter();
+        let all = all.flat_map(|(name, one)| one.rooms.keys().map(|at| (name.clone(), *at)));
+        for (name, instance) in all.collect::<Vec<_>>() {
+            self.tell_loss(&name, instance);
         }
     }
 
@@ -269,6 +271,7 @@ impl Supervisor {
             if let Err(error) = output.log.remark(text, clock::now(), clock::wall()) {
                 tracing::warn!(workflow = %name, instance, %error, "a remark could not be logged");
             }
+            self.forward(name, instance);
             self.note_printed(name, instance);
         }
     }
@@ -281,18 +284,22 @@ impl Supervisor {
     }
 
     pub(super) fn log_deadline(&self) -> Option<BootTime> {
-        let outputs = self.half_lines.iter().filter_map(|(name, instance)| {
-            let room = self.workflows.get(name)?.rooms.get(instance)?;
-            room.output.as_ref()?.log.deadline()
-        });
+        let outputs = self
+            .printing
+            .half_lines
+            .iter()
+            .filter_map(|(name, instance)| {
+                let room = self.workflows.get(name)?.rooms.get(instance)?;
+                room.output.as_ref()?.log.deadline()
+            });
         outputs.min()
     }
 
     pub(super) fn flush_logs(&mut self, now: BootTime) {
-        if self.half_lines.is_empty() {
+        if self.printing.half_lines.is_empty() {
             return;
         }
-        for (name, instance) in std::mem::take(&mut self.half_lines) {
+        for (name, instance) in std::mem::take(&mut self.printing.half_lines) {
             for stream in STREAMS {
                 let is_overdue = self
                     .room(&name, instance)

@@ -318,7 +318,10 @@ impl Supervisor {
         std::fs::create_dir_all(self.pipe_folder(name, instance))?;
         std::fs::create_dir_all(self.log_folder(name))?;
         let pipes = Pipes::open(&self.pipe_folder(name, instance), ids)?;
-        let log = LogWriter::open(&self.log_folder(name), instance, max)?;
+        let mut log = LogWriter::open(&self.log_folder(name), instance, max)?;
+        if self.printing.forwarder.is_some() {
+            log = log.copied();
+        }
         let mut tokens = Vec::new();
         for stream in STREAMS {
             tokens.push(self.watch.read(

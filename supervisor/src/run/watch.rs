@@ -36,6 +36,8 @@ pub(super) enum Source {
     Tree(Name, u16),
     /// An instance notifies.
     Notify(Name, u16),
+    /// Whoever takes lines of logs besides takes more.
+    Forward,
     /// A side job's process ended, or its socket is ready.
     Job(u64),
     /// The keeper is gone.

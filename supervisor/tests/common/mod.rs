@@ -43,8 +43,8 @@ pub struct World {
     stop: bool,
     /// Whom the supervisor runs as, besides us.
     user: Option<u32>,
-    /// How long folders of removed workflows are kept, in milliseconds, where the test says.
-    keep_state: Option<u32>,
+    /// What the supervisor is told besides; `{folder}` is the world's.
+    env: Option<(&'static str, String)>,
 }
 
 impl World {
@@ -59,14 +59,27 @@ impl World {
 
     /// With a supervisor that keeps folders of removed workflows for so many milliseconds.
     pub fn new_keeping_state(milliseconds: u32) -> Self {
-        Self::with(None, Some(milliseconds))
+        Self::with(
+            None,
+            Some(("SWARM_KEEP_STATE_MS", milliseconds.to_string())),
+        )
+    }
+
+    /// With a supervisor whose logs go on to [`World::log_socket`] too, as `journald` or `syslog` have it.
+    pub fn new_forwarding(kind: &str) -> Self {
+        let forward = format!("{kind}={{folder}}/log.sock");
+        Self::with(None, Some(("SWARM_FORWARD", forward)))
+    }
+
+    pub fn log_socket(&self) -> PathBuf {
+        self.folder.path().join("log.sock")
     }
 
     fn of(user: Option<u32>) -> Self {
         Self::with(user, None)
     }
 
-    fn with(user: Option<u32>, keep_state: Option<u32>) -> Self {
+    fn with(user: Option<u32>, env: Option<(&'static str, String)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("passable");
         let listener = UnixListener::bind(folder.path().join("agent.sock")).expect("a socket");
@@ -79,7 +92,7 @@ impl World {
             heard: Vec::new(),
             stop: true,
             user,
-            keep_state,
+            env,
         };
         world.give(world.folder.path());
         world.give(&world.folder.path().join("agent.sock"));
@@ -149,8 +162,9 @@ impl World {
         if self.stop {
             command.arg("--stop");
         }
-        if let Some(kept) = self.keep_state {
-            command.env("SWARM_KEEP_STATE_MS", kept.to_string());
+        if let Some((name, value)) = &self.env {
+            let folder = self.folder.path().display().to_string();
+            command.env(name, value.replace("{folder}", &folder));
         }
         if let Some(user) = self.user {
             command.uid(user).gid(user);
@@ -233,7 +247,11 @@ impl World {
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        self.ask(&Request::List { full: false })
+        self.list(false)
+    }
+
+    pub fn list(&self, full: bool) -> Vec<Row> {
+        self.ask(&Request::List { full })
             .into_iter()
             .find_map(|response| match response {
                 Response::Rows(rows) => Some(rows),

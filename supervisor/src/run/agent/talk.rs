@@ -284,13 +284,27 @@ impl Supervisor {
             .values()
             .find(|room| room.process.is_some())
             .map(|room| room.protections());
-        Some(machine::actual(
+        let mut actual = machine::actual(
             &workflow.state,
             &self.settings.box_name,
             clock::now(),
             |_| machine::Usage::default(),
             protections.unwrap_or_default(),
-        ))
+        );
+        for row in &mut actual.rows {
+            row.dropped = self.dropped(workflow, row.instance);
+        }
+        Some(actual)
+    }
+
+    /// What logs lack grows without anything else happening: whoever asks why is told how much it is now.
+    pub(crate) fn tell_dropped(&mut self, workflow: &str) {
+        let name = Name::new(workflow).ok();
+        let actual = name.and_then(|name| self.actual(&name));
+        let lacks = |actual: &Actual| actual.rows.iter().any(|row| row.dropped.is_some());
+        if let Some(actual) = actual.filter(lacks) {
+            self.agent.say(&ToAgent::Changed(actual));
+        }
     }
 
     /// Asks the kernel about the processes of a workflow, of which it was not asked yet.
