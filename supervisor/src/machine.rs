@@ -11,6 +11,7 @@
 //! * `finished`, `failed`, `expired`, `killed`, `interrupted` are left by `start`, `restart`, a new revision or, but for `killed`, a
 //!   schedule only;
 //! * a `once` runs once for each revision that takes over, and for each `start` and `restart`; with a schedule, once for each time;
+//! * a removal lifts no kill and re-runs nothing of what was over, should the same revision come back;
 //! * every state either ends by itself, or has a deadline, or waits for a person or a commit.
 
 mod backoff;
@@ -40,7 +41,7 @@ pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;
 pub use rows::{Usage, actual, rows};
 pub use state::{
-    Alive, Calendar, Ended, Going, Instance, NextRun, Phase, Preparation, Process, Readiness,
+    Alive, Calendar, Ended, Going, Instance, NextRun, Over, Phase, Preparation, Process, Readiness,
     State, StopStep, Then, Trail, Trouble, Version, trail,
 };
 
@@ -169,6 +170,9 @@ impl Turn {
             self.state = State {
                 standing: self.state.standing.take(),
                 standing_since: self.state.standing_since,
+                killed: self.state.killed,
+                held: self.state.held,
+                over: self.state.over(),
                 ..State::new(self.state.workflow.clone())
             };
             self.effects.push(Effect::Forget);
@@ -229,11 +233,14 @@ impl Turn {
         let Some(mut successor) = self.state.successor.take() else {
             return;
         };
+        // It may come after itself.
+        let over = self.state.over();
         self.keep_last_good(&mut successor);
+        self.state.over = over.or(self.state.over.take());
         self.put_in_place(successor);
     }
 
-    /// A version becomes the current one; nothing of another is left.
+    /// A version becomes the current one; nothing of another is left. What was over of it is over still.
     fn put_in_place(&mut self, version: Version) {
         // Never a number that was used before, also where the workflow was removed and came back.
         let clock = u64::try_from(self.now.boot.0.as_micros()).unwrap_or(u64::MAX);
@@ -243,23 +250,31 @@ impl Turn {
             .iter()
             .map(|instance| instance.run)
             .fold(clock, u64::max);
-        let phase = if self.state.killed {
-            Phase::Ended(Ended::Killed)
-        } else {
-            Phase::Vacant
-        };
+        let over = self.state.over.take();
         // Who killed it, and why, is as true of the new revision.
+        let killer = || over.as_ref()?.killed.clone();
         let reason = self.state.instances.first().and_then(|i| i.reason.clone());
-        let reason = reason.filter(|_| self.state.killed);
+        let reason = reason.or_else(killer).filter(|_| self.state.killed);
+        let over = over.filter(|over| over.revision == version.spec.revision);
+        let over = over.map_or_else(Vec::new, |over| over.instances);
         let wall = self.now.wall;
         let due = self.state.instances.iter().any(|instance| instance.due);
+        let killed = self.state.killed;
+        let new = |number| Instance {
+            phase: if killed {
+                Phase::Ended(Ended::Killed)
+            } else {
+                Phase::Vacant
+            },
+            reason: reason.clone(),
+            due: due && !killed,
+            ..Instance::new(number, wall)
+        };
+        let ended = |number| over.iter().find(|one| one.number == number && !killed);
         self.state.instances = (0..version.spec.instances)
             .map(|number| Instance {
                 run,
-                phase: phase.clone(),
-                reason: reason.clone(),
-                due: due && !self.state.killed,
-                ..Instance::new(number, wall)
+                ..ended(number).cloned().unwrap_or_else(|| new(number))
             })
             .collect();
         self.state.current = Some(version);

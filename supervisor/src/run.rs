@@ -37,7 +37,7 @@ mod watch;
 use crate::{
     control::Control,
     journal::{Journal, JournalError},
-    machine::{self, Event, Now, State},
+    machine::{self, Event, Now},
     os::{self, clock, rehash::Rehasher, seats::Seats, tree::Trees},
     settings::Settings,
     snapshot::Snapshots,
@@ -361,7 +361,7 @@ impl Supervisor {
         let mut workflow = self
             .workflows
             .remove(name)
-            .unwrap_or_else(|| Workflow::new(State::new(name.clone())));
+            .unwrap_or_else(|| self.appeared(name));
         let before = workflow.state.clone();
         let now = Now {
             boot: clock::now(),

@@ -49,6 +49,18 @@ fn a_once_runs_once_and_is_finished_over_a_restart_of_the_supervisor() {
 }
 
 #[test]
+fn a_folder_to_work_in_below_its_state_is_made_for_it() {
+    let mut world = World::new();
+    let mut spec = world.script("ramp", Mode::Once, "pwd; touch mine && echo written");
+    spec.workdir = swarm_manifests::bundle::Workdir::State("a/b".into());
+    world.put(&spec);
+    world.reaches("ramp", State::Finished);
+    let folder = world.state().join("workflows/ramp/0/a/b");
+    let expected = [folder.display().to_string(), "written".into()];
+    assert_eq!(world.log("ramp"), expected);
+}
+
+#[test]
 fn a_once_that_fails_is_failed_and_says_how() {
     let mut world = World::new();
     let spec = world.script("ramp", Mode::Once, "exit 3");

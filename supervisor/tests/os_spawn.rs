@@ -281,6 +281,20 @@ fn core_dumps_are_off_and_limits_are_on() {
 }
 
 #[test]
+fn few_open_files_are_enough_however_many_descriptors_we_have() {
+    let world = World::new();
+    let file = std::fs::File::open("/etc/passwd").expect("a file");
+    let many: Vec<_> = (0..200)
+        .map(|_| file.try_clone().expect("a copy"))
+        .collect();
+    let mut launch = world.shell("ulimit -n; ulimit -Hn", UID);
+    launch.limits.open_files = Some(50);
+    let done = world.run(launch);
+    assert_eq!(done.out, "50\n50\n", "{}", done.err);
+    drop(many);
+}
+
+#[test]
 fn a_probe_enters_the_rooms_of_the_running_process() {
     if !root() {
         return;

@@ -4,8 +4,8 @@
 mod common;
 
 use common::World;
-use swarm_manifests::{manifest::Mode, status::State};
-use swarm_supervisor::protocol::{FromAgent, Origin};
+use swarm_manifests::{id::Digest, manifest::Mode, status::State};
+use swarm_supervisor::protocol::{FromAgent, Origin, Request, RunSpec};
 
 fn remove(world: &mut World, workflow: &str) {
     world.tell(&FromAgent::Remove {
@@ -51,4 +51,120 @@ fn folders_of_removed_workflows_stay_until_they_are_old() {
     world.start();
     let folder = world.state().join("workflows/brief/0/file");
     assert!(folder.exists(), "it was to be kept for a minute");
+}
+
+fn kill(workflow: &str, hold: bool) -> Request {
+    Request::Kill {
+        workflow: workflow.into(),
+        reason: Some("test".into()),
+        hold,
+    }
+}
+
+/// The same with another revision.
+fn newer(spec: &RunSpec) -> RunSpec {
+    RunSpec {
+        revision: Digest::of(b"newer"),
+        ..spec.clone()
+    }
+}
+
+/// As a change of `[on]` away and back does it: the same revision, removed and put again.
+fn away_and_back(world: &mut World, spec: &RunSpec) {
+    remove(world, spec.workflow.as_str());
+    world.put_anew(spec);
+}
+
+#[test]
+fn what_was_over_runs_again_by_nothing_but_an_order_or_a_new_revision() {
+    let mut world = World::new();
+    let done = world.script("done", Mode::Once, "echo ran");
+    world.put(&done);
+    world.reaches("done", State::Finished);
+    let bad = world.script("bad", Mode::Once, "echo ran; exit 3");
+    world.put(&bad);
+    world.reaches("bad", State::Failed);
+    for crashes in [false, true] {
+        remove(&mut world, "done");
+        remove(&mut world, "bad");
+        if crashes {
+            world.crash();
+            world.start();
+        }
+        world.put_anew(&done);
+        world.put_anew(&bad);
+        let row = world.reaches("bad", State::Failed);
+        assert_eq!(row.reason.as_deref(), Some("exited with code 3"));
+        world.reaches("done", State::Finished);
+        assert_eq!(world.log("done"), ["ran"]);
+        assert_eq!(world.log("bad"), ["ran"]);
+    }
+    let start = Request::Start {
+        workflow: "done".into(),
+        reason: None,
+    };
+    world.ask(&start);
+    world.until("it ran again", |world| {
+        (world.log("done").len() == 2).then_some(())
+    });
+    world.reaches("done", State::Finished);
+    away_and_back(&mut world, &newer(&done));
+    world.until("the new revision ran", |world| {
+        (world.log("done").len() == 3).then_some(())
+    });
+}
+
+#[test]
+fn a_removal_lifts_no_kill_and_a_new_revision_lifts_no_hold() {
+    let mut world = World::new();
+    let tick = world.script("tick", Mode::Daemon, "echo ran; exec sleep 4711");
+    let held = world.script("held", Mode::Daemon, "echo ran; exec sleep 4711 # held");
+    for spec in [&tick, &held] {
+        world.put(spec);
+        world.reaches(spec.workflow.as_str(), State::Running);
+    }
+    world.ask(&kill("tick", false));
+    world.ask(&kill("held", true));
+    world.reaches("tick", State::Killed);
+    world.reaches("held", State::Killed);
+    remove(&mut world, "tick");
+    remove(&mut world, "held");
+    world.crash();
+    world.start();
+    world.put_anew(&tick);
+    let row = world.reaches("tick", State::Killed);
+    let reason = row.reason.unwrap_or_default();
+    assert!(
+        reason.contains("killed by") && reason.ends_with("test"),
+        "{reason}"
+    );
+    world.put_anew(&newer(&held));
+    world.reaches("held", State::Killed);
+    // It is saved with it again.
+    world.crash();
+    world.start();
+    world.reaches("tick", State::Killed);
+    world.reaches("held", State::Killed);
+    assert_eq!(world.log("tick").len() + world.log("held").len(), 2);
+    away_and_back(&mut world, &newer(&tick));
+    world.reaches("tick", State::Running);
+}
+
+#[test]
+fn what_is_purged_is_new_when_it_comes_back() {
+    let mut world = World::new();
+    let spec = world.script("brief", Mode::Once, "echo ran");
+    world.put(&spec);
+    world.reaches("brief", State::Finished);
+    remove(&mut world, "brief");
+    world.ask(&Request::Purge {
+        workflow: "brief".into(),
+    });
+    world.put_anew(&spec);
+    world.reaches("brief", State::Finished);
+    let log = world.state().join("supervisor/logs/brief");
+    world.until("it ran", |world| {
+        assert!(log.exists());
+        (world.log("brief") == ["ran"]).then_some(())
+    });
 }

@@ -53,7 +53,9 @@ impl Turn {
         let version = Version::new(spec);
         let record = record_of(&self.state, Some(&version), "deploy");
         self.journal(record, Sync::Soon);
-        self.state.killed = self.state.held;
+        if !self.state.is_known(&version.spec.revision) {
+            self.state.killed = self.state.held;
+        }
         self.succeed(version);
     }
 
@@ -138,6 +140,9 @@ impl Turn {
         if !self.state.leaving {
             self.stop_all(Then::End(Ended::Killed));
         }
+        if let Some(over) = &mut self.state.over {
+            over.killed = Some(order.words("killed"));
+        }
         for instance in &mut self.state.instances {
             instance.due = false;
             instance.reason = Some(order.words("killed"));
@@ -217,6 +222,10 @@ impl Turn {
             self.count_from_now();
         }
         self.state.held = false;
+        if let Some(over) = &mut self.state.over {
+            over.instances.clear();
+            over.killed = None;
+        }
         if self.state.leaving {
             return;
         }

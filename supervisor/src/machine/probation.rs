@@ -139,6 +139,10 @@ impl Turn {
             .iter()
             .any(|instance| matches!(instance.phase, Phase::Ended(_)));
         let former = self.state.current.take();
+        let itself = former
+            .as_ref()
+            .filter(|former| former.spec.revision == next.spec.revision);
+        next.good |= itself.is_some_and(|former| former.good);
         if ended {
             self.state.good = None;
         } else if former

@@ -10,7 +10,10 @@ use super::{
     Event, NextRun, Now, Order, Process, State, is_saved_first, next_run_after, step, trail,
 };
 use crate::time::{BootTime, Wall};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use swarm_manifests::{id::Digest, status::LastExit};
 
 /// A linear congruential generator: the same lives for the same seed, everywhere.
@@ -64,10 +67,16 @@ struct World {
     held: Option<Digest>,
     /// A kill is written down, and nothing lifted it since.
     kill_on_record: bool,
+    /// What ran last, be it removed since.
+    last: Option<Digest>,
+    /// Instances that were over when their workflow was removed, and which of its revisions it was.
+    over: Option<(Digest, BTreeSet<u16>)>,
     /// It only shows what a crash leads to.
     is_twin: bool,
     /// At how many points a twin died.
     points: u64,
+    /// How often something that was over was removed.
+    removals: u64,
     /// How often a version gave way.
     returns: u64,
     /// How often a schedule started something.
@@ -92,8 +101,11 @@ impl World {
             ran: BTreeMap::new(),
             held: None,
             kill_on_record: false,
+            last: None,
+            over: None,
             is_twin: false,
             points: 0,
+            removals: 0,
             returns: 0,
             scheduled: 0,
             pid: 1,
@@ -143,9 +155,6 @@ impl World {
         if self.state.current.is_some() && !self.dice.one_in(3) {
             self.saved = Some(self.state.clone());
         }
-        if self.state.is_gone() {
-            self.saved = None;
-        }
         self.look_at_the_calendar();
     }
 
@@ -181,7 +190,8 @@ fn a_million_events_break_no_law() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(1_000_000);
-    let (mut events, mut starts, mut returns, mut scheduled, mut points) = (0, 0, 0, 0, 0);
+    let (mut events, mut starts, mut removals, mut returns, mut scheduled, mut points) =
+        (0, 0, 0, 0, 0, 0);
     for seed in 0.. {
         let mut world = World::new(seed);
         for _ in 0..1000 {
@@ -193,6 +203,7 @@ fn a_million_events_break_no_law() {
         }
         events += world.events;
         starts += world.starts;
+        removals += world.removals;
         returns += world.returns;
         scheduled += world.scheduled;
         points += world.points;
@@ -203,6 +214,10 @@ fn a_million_events_break_no_law() {
     assert!(
         starts > events / 100,
         "a world in which hardly anything starts proves nothing: {starts} of {events}"
+    );
+    assert!(
+        removals > events / 5000,
+        "a world in which hardly anything is removed proves nothing: {removals} of {events}"
     );
     assert!(
         returns > events / 5000,

@@ -43,6 +43,20 @@ pub struct State {
     pub leaving: bool,
     /// Of `current`, by number; empty where there is none.
     pub instances: Vec<Instance>,
+    /// What was over when it was removed, for when the same revision comes back.
+    #[serde(default)]
+    pub over: Option<Over>,
+}
+
+/// What was over of a revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Over {
+    /// Which.
+    pub revision: Digest,
+    /// The instances that had ended for good.
+    pub instances: Vec<Instance>,
+    /// Who killed it, where somebody did, in words.
+    pub killed: Option<String>,
 }
 
 /// A schedule under way. The box's clock and time zone are looked at outside.
@@ -305,12 +319,42 @@ impl State {
             held: false,
             leaving: false,
             instances: Vec::new(),
+            over: None,
         }
     }
 
-    /// Whether nothing is left to be remembered.
+    /// What is over of the current version: a refusal is none, it is looked at anew.
+    pub(super) fn over(&self) -> Option<Over> {
+        let revision = self.current.as_ref()?.spec.revision;
+        let is_over = |instance: &&Instance| matches!(instance.phase, Phase::Ended(ended) if !matches!(ended, Ended::Refused | Ended::Killed));
+        let instances: Vec<_> = self.instances.iter().filter(is_over).cloned().collect();
+        let killed = self.instances.first().filter(|_| self.killed);
+        Some(Over {
+            revision,
+            instances,
+            killed: killed.and_then(|instance| instance.reason.clone()),
+        })
+    }
+
+    /// Whether there is something that outlives a removal.
+    pub fn is_over(&self) -> bool {
+        self.over.is_some() || self.killed || self.held
+    }
+
+    /// Whether this revision is the one that was removed last.
+    pub(super) fn is_known(&self, revision: &Digest) -> bool {
+        let over = self.over.as_ref();
+        over.is_some_and(|over| over.revision == *revision)
+    }
+
+    /// Whether no version is known: nothing runs, and nothing waits to.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.successor.is_none()
+    }
+
+    /// Whether nothing is left to be looked after.
     pub fn is_gone(&self) -> bool {
-        self.current.is_none() && self.successor.is_none() && self.standing.is_none()
+        self.is_empty() && self.standing.is_none()
     }
 
     /// Whether every instance is at rest without a process: what `kill` waits for.

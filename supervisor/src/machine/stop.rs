@@ -25,8 +25,10 @@ impl Turn {
                     self.stop(at, next, reason.into());
                 }
                 Phase::Starting | Phase::Born(_) => self.clear(at, next),
+                // What was over, or is about to be, stays so: it is nothing to go back to.
+                Phase::Stopping { then, .. } | Phase::Clearing { then, .. }
+                    if next == Then::Leave && matches!(then, Then::End(_)) => {}
                 Phase::Stopping { then, .. } | Phase::Clearing { then, .. } => *then = next,
-                // What was over stays so: it is nothing to go back to.
                 Phase::Ended(_) if next == Then::Leave => {}
                 _ => self.follow(at, next),
             }

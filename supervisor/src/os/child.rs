@@ -61,6 +61,8 @@ pub struct Prepared<'a> {
     pub mounts: Option<Mounts<'a>>,
     pub private_network: bool,
     pub rlimits: &'a [(libc::__rlimit_resource_t, u64)],
+    /// Set last: until execve, copies of all that we have open are there, and are more than a program may need.
+    pub open_files: Option<u64>,
     pub reset_oom_score: bool,
     pub drop_capabilities: bool,
     pub ids: Option<(u32, u32, &'a [u32])>,
@@ -207,9 +209,30 @@ fn resources(prepared: &Prepared<'_>) -> Done {
         let done = unsafe { libc::setrlimit(resource, &raw const limit) };
         check(done.into(), Step::Limit).map_err(|failure| Failure { which, ..failure })?;
     }
+    raise_open_files(prepared)?;
     // SAFETY: umask(2) cannot fail.
     unsafe { libc::umask(0o022) };
     Ok(())
+}
+
+/// More than we may have ourselves is allowed while that can be done.
+fn raise_open_files(prepared: &Prepared<'_>) -> Done {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit(2) fills one rlimit.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    check(done.into(), Step::Limit)?;
+    match prepared.open_files {
+        Some(files) if files > limit.rlim_max => {
+            limit.rlim_max = files;
+            // SAFETY: setrlimit(2) reads one rlimit.
+            let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+            check(done.into(), Step::Limit).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// 0, 1, 2 and perhaps 3; whatever else is open is closed by execve.

@@ -72,6 +72,33 @@ pub fn make(
     Ok(folders)
 }
 
+/// Makes what is not there of a path below an instance's folder, for its owner. What is there stays as it is, and a link is not followed:
+/// whether the way leads on shows when the program, as its user, goes there.
+pub fn make_below(folders: &Folders, below: &str, owner: Option<&Ids>) -> io::Result<()> {
+    let owner = owner.filter(|_| nix::unistd::geteuid().is_root());
+    let mut folder = open_folder(&folders.state)?;
+    for name in below
+        .split('/')
+        .filter(|name| !name.is_empty() && *name != ".")
+    {
+        let made = match mkdirat(&folder, name, Mode::S_IRWXU) {
+            Ok(()) => true,
+            Err(Errno::EEXIST) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        folder = match openat(&folder, name, flags, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::ELOOP | Errno::ENOTDIR | Errno::EACCES) if !made => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        if let Some(ids) = owner.filter(|_| made) {
+            give(&folder, ids)?;
+        }
+    }
+    Ok(())
+}
+
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(
         path,
@@ -204,6 +231,19 @@ mod tests {
         fs::remove_dir(&folders.home).expect("remove");
         std::os::unix::fs::symlink(outside.path(), &folders.home).expect("link");
         assert!(make(dir.path(), &name(), 0, None).is_err());
+    }
+
+    #[test]
+    fn a_folder_below_is_made_and_no_link_on_the_way_is_followed() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let outside = tempfile::tempdir().expect("tempdir");
+        let folders = make(dir.path(), &name(), 0, None).expect("made");
+        make_below(&folders, "a/b", None).expect("made");
+        make_below(&folders, "a/b", None).expect("there");
+        assert!(folders.state.join("a/b").is_dir());
+        std::os::unix::fs::symlink(outside.path(), folders.state.join("l")).expect("link");
+        make_below(&folders, "l/x", None).expect("left alone");
+        assert!(!outside.path().join("x").exists());
     }
 
     #[test]

@@ -142,6 +142,7 @@ pub(super) fn prepare<'a>(
             .transpose()?,
         private_network: without_network && is_root,
         rlimits: copy(arena, &rlimits(launch))?,
+        open_files: launch.limits.open_files,
         reset_oom_score: our_oom_score() != 0,
         drop_capabilities: is_root,
         ids: match launch.user.as_ref().filter(|_| is_root) {
@@ -238,9 +239,6 @@ fn lay_out<'a>(
 /// Core dumps off, and what the cgroup does not limit as far as a process can be limited.
 fn rlimits(launch: &Launch) -> Vec<(libc::__rlimit_resource_t, u64)> {
     let mut rlimits = vec![(libc::RLIMIT_CORE, 0)];
-    if let Some(files) = launch.limits.open_files {
-        rlimits.push((libc::RLIMIT_NOFILE, files));
-    }
     // Not the address space: run times reserve gigabytes of it that they never use.
     if let Some(memory) = launch.limits.memory {
         rlimits.push((libc::RLIMIT_DATA, memory.0));

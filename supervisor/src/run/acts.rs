@@ -291,11 +291,12 @@ impl Supervisor {
             self.clear_secrets(name, instance);
             self.close_room(*room);
         }
+        // Before it is forgotten: a kill outlasts a removal.
+        self.note_removal(name);
         if let Err(error) = self.snapshots.forget(name) {
             tracing::error!(workflow = %name, %error, "the removed workflow could not be forgotten");
         }
         self.unsaved.remove(name);
-        self.note_removal(name);
     }
 
     fn close_room(&mut self, room: Room) {

@@ -18,12 +18,13 @@ impl Supervisor {
         let Some(workflow) = self.workflows.get(name) else {
             return true;
         };
-        if workflow.state.current.is_none() && workflow.state.successor.is_none() {
-            return true;
+        if workflow.state.is_empty() {
+            return self.keep_what_is_over(name);
         }
-        if let Err(error) = self
-            .snapshots
-            .save(&workflow.state, clock::boot_id(), durably)
+        let came_back = workflow.came_back;
+        if let Err(error) =
+            self.snapshots
+                .save(&workflow.state, clock::boot_id(), durably || came_back)
         {
             tracing::error!(workflow = %name, %error, "the state could not be saved; what runs goes on");
             self.unsaved.insert(name.clone());
@@ -31,6 +32,10 @@ impl Supervisor {
         }
         if let Some(workflow) = self.workflows.get_mut(name) {
             workflow.saved = machine::trail(&workflow.state);
+            workflow.came_back = false;
+        }
+        if came_back {
+            self.drop_mark(name);
         }
         true
     }

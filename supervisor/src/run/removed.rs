@@ -1,12 +1,15 @@
-//! State folders and logs of removed workflows: kept for a while, then purged. Touches `<state>/supervisor/removed/`.
+//! State folders and logs of removed workflows, and what was over of them: kept for a while, then purged. Touches `<state>/supervisor/removed/`.
 
-use super::Supervisor;
+use super::{Supervisor, room::Workflow};
 use crate::{
+    machine::State,
     os::{clock, folders},
     time::BootTime,
 };
+use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +17,35 @@ use swarm_manifests::name::Name;
 
 /// Looked at again after so long at the latest: their age is told by a clock that people set.
 const LOOK: Duration = Duration::from_secs(3600);
+
+/// What is known of a removed workflow.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    /// When it was removed, in milliseconds of the box's clock.
+    since: i64,
+    /// What outlives that, where there is something.
+    state: Option<State>,
+}
+
+/// A mark, where there is one that can be read; one of only a number is from before there was more to say.
+fn read(path: &Path) -> Option<Mark> {
+    let text = fs::read_to_string(path).ok()?;
+    let only_since = |since| Mark { since, state: None };
+    let since = text.trim().parse().ok().map(only_since);
+    since.or_else(|| serde_json::from_str(&text).ok())
+}
+
+/// Whole, and durably: a kill is in it.
+fn write(path: &Path, mark: &Mark) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    let temporary = folder.join(".new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(mark)?)?;
+    file.sync_data()?;
+    fs::rename(&temporary, path)?;
+    File::open(folder)?.sync_all()
+}
 
 impl Supervisor {
     fn removed_mark(&self, name: &Name) -> PathBuf {
@@ -23,15 +55,58 @@ impl Supervisor {
             .join(name.as_str())
     }
 
-    /// From now on its folders are kept for [`crate::settings::Settings::keep_state`].
+    /// From now on its folders are kept for [`crate::settings::Settings::keep_state`], and so is what was over of it.
     pub(super) fn note_removal(&mut self, name: &Name) {
-        let mark = self.removed_mark(name);
-        let noted = fs::create_dir_all(mark.parent().unwrap_or(&mark))
-            .and_then(|()| fs::write(&mark, clock::wall().0.to_string()));
-        if let Err(error) = noted {
-            tracing::warn!(workflow = %name, %error, "when it was removed could not be noted; its folders stay until purged");
-        }
+        self.note(name, clock::wall().0);
         self.purge_within(self.settings.keep_state);
+    }
+
+    /// Of a workflow without a version, what outlives that: a kill, and what was over when it was removed. `false`: it could not be kept.
+    pub(super) fn keep_what_is_over(&mut self, name: &Name) -> bool {
+        let path = self.removed_mark(name);
+        let is_over = self.workflows.get(name).is_some_and(|w| w.state.is_over());
+        if !is_over && !path.exists() {
+            return true;
+        }
+        let since = read(&path).map_or_else(|| clock::wall().0, |mark| mark.since);
+        self.purge_within(LOOK);
+        self.note(name, since)
+    }
+
+    fn note(&mut self, name: &Name, since: i64) -> bool {
+        let state = self.workflows.get(name).map(|workflow| &workflow.state);
+        let mark = Mark {
+            since,
+            state: state.filter(|state| state.is_over()).cloned(),
+        };
+        let noted = write(&self.removed_mark(name), &mark);
+        if let Err(error) = &noted {
+            tracing::warn!(workflow = %name, %error, "its removal could not be noted: its folders stay until purged, and what was over of it is forgotten with us");
+        }
+        noted.is_ok()
+    }
+
+    /// A workflow that we do not have, as it was when it was removed, where that is known.
+    pub(super) fn appeared(&self, name: &Name) -> Workflow {
+        let kept = read(&self.removed_mark(name)).and_then(|mark| mark.state);
+        let kept = kept.filter(|state| state.workflow == *name && state.is_empty());
+        let came_back = kept.is_some();
+        let state = kept.map_or_else(
+            || State::new(name.clone()),
+            |state| State {
+                standing: None,
+                standing_since: None,
+                ..state
+            },
+        );
+        Workflow {
+            came_back,
+            ..Workflow::new(state)
+        }
+    }
+
+    pub(super) fn drop_mark(&self, name: &Name) {
+        let _ = fs::remove_file(self.removed_mark(name));
     }
 
     /// Removes state folder and logs of a workflow that is not there any more.
@@ -72,8 +147,12 @@ impl Supervisor {
             let Some(name) = file.to_str().and_then(|name| Name::new(name).ok()) else {
                 continue;
             };
-            if self.workflows.contains_key(&name) {
-                let _ = fs::remove_file(mark.path());
+            if let Some(workflow) = self.workflows.get(&name) {
+                if workflow.state.is_empty() {
+                    self.purge_within(LOOK);
+                } else {
+                    self.drop_mark(&name);
+                }
                 continue;
             }
             let left = self.left_of(&mark.path());
@@ -95,9 +174,8 @@ impl Supervisor {
 
     /// How long the folders of a removed workflow are still kept.
     fn left_of(&self, mark: &Path) -> Duration {
-        let text = fs::read_to_string(mark).unwrap_or_default();
         // What cannot be read was removed just now.
-        let since: i64 = text.trim().parse().unwrap_or(i64::MAX);
+        let since = read(mark).map_or(i64::MAX, |mark| mark.since);
         let age = u64::try_from(clock::wall().0.saturating_sub(since)).unwrap_or(0);
         self.settings
             .keep_state

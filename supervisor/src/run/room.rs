@@ -16,6 +16,8 @@ use swarm_manifests::bundle::LinePattern;
 /// One workflow.
 pub(super) struct Workflow {
     pub state: State,
+    /// What was over when it was removed is known again, and is yet to be saved with it.
+    pub came_back: bool,
     /// The trail of what was saved last.
     pub saved: Option<Trail>,
     /// Boxed: a node of the map has place for eleven, and most workflows have one.
@@ -98,6 +100,7 @@ impl Workflow {
     pub(super) fn new(state: State) -> Self {
         Self {
             state,
+            came_back: false,
             saved: None,
             rooms: BTreeMap::new(),
             deadline: None,

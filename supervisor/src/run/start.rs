@@ -30,6 +30,7 @@ use std::{
     sync::Arc,
 };
 use swarm_manifests::{
+    bundle::Workdir,
     name::Name,
     rules::{self, Rule},
 };
@@ -105,6 +106,10 @@ impl Supervisor {
         self.check_stored(&version, &place)?;
         let folders = folders::make(&self.settings.state, name, instance, place.ids.as_ref());
         folders.map_err(|error| Obstacle::disk("its state folder", &error))?;
+        if let Workdir::State(below) = &place.spec.workdir {
+            folders::make_below(&place.folders, below, place.ids.as_ref())
+                .map_err(|error| Obstacle::disk("its working directory", &error))?;
+        }
         self.lay_out_secrets(&place, instance)?;
         let (stdout, stderr) = self.open_output(name, instance, &place)?;
         self.open_notify(name, instance, &place)?;

@@ -240,6 +240,16 @@ impl World {
         });
     }
 
+    /// Puts what is not there, and waits for its rows.
+    pub fn put_anew(&mut self, spec: &RunSpec) {
+        self.tell(&FromAgent::Put(Box::new(spec.clone())));
+        let name = spec.workflow.as_str();
+        self.until("the put is known", |world| {
+            let rows = world.rows();
+            rows.iter().any(|row| row.workflow == name).then_some(())
+        });
+    }
+
     pub fn ask(&self, request: &Request) -> Vec<Response> {
         client::connect(&self.control())
             .and_then(|connection| connection.ask(request))

@@ -38,6 +38,7 @@ impl World {
             self.time = 1000;
         }
         self.state = self.saved.clone().unwrap_or_else(fresh);
+        self.remember_from_disk();
         assert!(
             self.state.killed || !self.kill_on_record,
             "seed {}: a kill was written down, and does not last: {:?}",
@@ -60,6 +61,16 @@ impl World {
         self.what_lives_goes_on(&survivors, &after);
         self.no_tree_is_forgotten(&after);
         self.happen(event);
+    }
+
+    /// What was over, and was not saved, may come about again.
+    fn remember_from_disk(&mut self) {
+        if self.state.over.is_none() {
+            self.over = None;
+        }
+        let current = self.state.current.as_ref().map(|one| one.spec.revision);
+        let over = self.state.over.as_ref().map(|over| over.revision);
+        self.last = current.or(over);
     }
 
     /// How an instance that the disk knows is found.

@@ -49,8 +49,7 @@ impl World {
                     .push(Event::Instance(instance, run, Change::TreeGone));
             }
             Effect::Forget => {
-                self.saved = None;
-                self.kill_on_record = false;
+                self.saved = Some(self.state.clone());
             }
         }
     }

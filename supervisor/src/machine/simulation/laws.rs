@@ -4,6 +4,7 @@ use super::World;
 use crate::machine::{
     Effect, Ended, Event, Phase, Preparation, State, Sync, Version, instance_deadline,
 };
+use std::collections::BTreeSet;
 use swarm_manifests::{id::Digest, manifest::Mode};
 
 impl World {
@@ -16,6 +17,8 @@ impl World {
     ) {
         self.count_runs(before, event, after);
         self.a_kill_stays(event, after);
+        self.a_kill_is_lifted_by_orders_only(before, event, after);
+        self.what_was_over_comes_back_so(before, event, after, effects);
         self.records_come_first(effects);
         self.the_end_is_left_by_orders_only(before, event, after);
         self.everything_leads_somewhere(event, after);
@@ -50,6 +53,59 @@ impl World {
             self.seed,
             after.instances
         );
+    }
+
+    /// Of people, or by a new revision; one that holds by people only. A removal in between changes nothing about that.
+    fn a_kill_is_lifted_by_orders_only(&mut self, before: &State, event: &Event, after: &State) {
+        let by_hand = matches!(event, Event::Start(_) | Event::Restart(_));
+        let is_new = matches!(event, Event::Put(spec) if Some(spec.revision) != self.last);
+        assert!(
+            after.killed || !before.killed || by_hand || (is_new && !before.held),
+            "seed {}: a kill was lifted by {event:?}",
+            self.seed
+        );
+        assert!(
+            after.held || !before.held || by_hand,
+            "seed {}: a hold was lifted by {event:?}",
+            self.seed
+        );
+        self.last = revision(after.current.as_ref()).or(self.last);
+    }
+
+    /// A removal re-runs nothing: until somebody says so, another revision comes, or its schedule does.
+    fn what_was_over_comes_back_so(
+        &mut self,
+        before: &State,
+        event: &Event,
+        after: &State,
+        effects: &[Effect],
+    ) {
+        match event {
+            Event::Start(_) | Event::Restart(_) | Event::Due => self.over = None,
+            Event::Put(spec) | Event::Forbidden(spec, _) => {
+                self.over.take_if(|over| over.0 != spec.revision);
+            }
+            _ => {}
+        }
+        for effect in effects {
+            match (effect, &self.over) {
+                (Effect::Spawn { instance, .. }, Some((revision, over))) => assert!(
+                    Some(*revision) != self.last || !over.contains(instance),
+                    "seed {}: instance {instance} was over and runs again after {event:?}",
+                    self.seed
+                ),
+                (Effect::Forget, _) => {
+                    let ended = before.instances.iter().filter(|one| match one.phase {
+                        Phase::Ended(ended) => !matches!(ended, Ended::Refused | Ended::Killed),
+                        _ => false,
+                    });
+                    let ended: BTreeSet<u16> = ended.map(|one| one.number).collect();
+                    self.removals += u64::from(!ended.is_empty() && !after.killed);
+                    self.over = self.last.map(|revision| (revision, ended));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn records_come_first(&self, effects: &[Effect]) {

@@ -75,6 +75,15 @@ pub(super) fn filters(prepared: &Prepared<'_>) -> Done {
             Step::Landlock,
         )?;
     }
+    if let Some(files) = prepared.open_files {
+        let limit = libc::rlimit {
+            rlim_cur: files,
+            rlim_max: files,
+        };
+        // SAFETY: setrlimit(2) reads one rlimit.
+        let done = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        check(done.into(), Step::Limit)?;
+    }
     if let Some(filter) = &prepared.seccomp {
         // SAFETY: the filter lives as long as the process that we are a copy of.
         let done = unsafe {
