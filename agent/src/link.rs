@@ -49,6 +49,11 @@ impl Said {
             memory: Some(memory),
         }
     }
+
+    /// What goes with it.
+    pub fn memory(&self) -> Option<&Rc<OwnedFd>> {
+        self.memory.as_ref()
+    }
 }
 
 impl From<FromAgent> for Said {

@@ -111,7 +111,7 @@ impl Local {
                 &self.here,
                 &chosen,
                 &offers,
-                &Secrets::new(),
+                &Secrets::default(),
             )),
             offers: Rc::new(offers),
             secrets: Rc::default(),

@@ -47,10 +47,18 @@ pub struct Outlets {
     pub events: mpsc::Sender<Event>,
 }
 
+/// What came of an order.
+enum Ended {
+    /// The supervisor's last word.
+    Followed(Outcome),
+    /// Nothing was done, and the map will bring it again: the request's id.
+    NotYet(String),
+}
+
 /// What is known of requests.
 pub struct Requests {
     used: Used,
-    under_way: JoinSet<Outcome>,
+    under_way: JoinSet<Ended>,
     /// What the map has not heard yet.
     outcomes: Vec<Outcome>,
     /// Since when strangers' requests are counted, and how many came.
@@ -96,10 +104,11 @@ impl Requests {
     /// Waits until an order is done.
     pub async fn done(&mut self) {
         match self.under_way.join_next().await {
-            Some(Ok(outcome)) => {
+            Some(Ok(Ended::Followed(outcome))) => {
                 self.used.done(&outcome);
                 self.outcomes.push(outcome);
             }
+            Some(Ok(Ended::NotYet(id))) => self.not_yet(&id, "the supervisor has no room for it"),
             Some(Err(error)) => tracing::error!(%error, "a request came to nothing"),
             None => std::future::pending().await,
         }
@@ -136,11 +145,17 @@ impl Requests {
                 let refusal = Refusal::new(&REQUEST, why);
                 return self.refuse(request, Some(&by), &refusal);
             }
+            Before::Later(why) => return self.not_yet(&request.id, &why),
         }
         if let Err(error) = self.follow(request, &by) {
-            let reason = format!("it could not be followed: {error:#}");
-            self.refuse(request, Some(&by), &Refusal::new(&REQUEST, reason));
+            self.not_yet(&request.id, &format!("{error:#}"));
         }
+    }
+
+    /// Nothing was done: it is as good as it was, and the map, which hears of no outcome, brings it again.
+    fn not_yet(&mut self, id: &str, why: &str) {
+        tracing::warn!(id, why, "a request has to wait");
+        self.used.release(id);
     }
 
     fn follow(&mut self, request: &Request, by: &SignedBy) -> anyhow::Result<()> {
@@ -254,7 +269,7 @@ fn order(request: &Request) -> Order {
 }
 
 /// Asks the supervisor, and waits for its last word. Blocks.
-fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
+fn speak(id: String, stream: UnixStream, order: &Order) -> Ended {
     let mut outcome = Outcome {
         id,
         exit: 0,
@@ -265,6 +280,9 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
     let answers = Connection::over(stream, "to the supervisor".into()).ask(order);
     let mut left = MAX_LINES;
     match answers {
+        Ok(answers) if answers.last() == Some(&Response::Busy) => {
+            return Ended::NotYet(outcome.id);
+        }
         Ok(answers) => answers.into_iter().for_each(|answer| match answer {
             Response::Log(line) => {
                 let line = format!("{} {}", line.head(), line.text);
@@ -280,13 +298,63 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Outcome {
             Response::Failed { exit, message, .. } => {
                 (outcome.exit, outcome.message) = (exit, message);
             }
-            Response::Rows(_) | Response::Record(_) | Response::Body(_) => {}
+            Response::Rows(_) | Response::Record(_) | Response::Body(_) | Response::Busy => {}
         }),
         Err(error) => failed(&mut outcome, &error),
     }
-    outcome
+    Ended::Followed(outcome)
 }
 
 fn failed(outcome: &mut Outcome, error: &ClientError) {
     (outcome.exit, outcome.message) = (error.exit(), error.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use std::io::Write as _;
+    use swarm_supervisor::protocol::encode;
+
+    #[tokio::test]
+    async fn a_request_for_which_the_supervisor_has_no_room_is_still_to_be_done() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ((supervisor, mut says), (events, _heard)) = (mpsc::channel(1), mpsc::channel(1));
+        let out = Outlets { supervisor, events };
+        let mut requests = Requests::open(folder.path().join("used.json"), out).expect("a file");
+        let name = |text| Name::new(text).expect("a name");
+        let request = Request {
+            repository: "r".into(),
+            id: "0".repeat(32),
+            action: Action::Kill { hold: true },
+            workflow: name("ramp"),
+            boxes: vec![name("lab-1")],
+            issued: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::MAX,
+            reason: None,
+        };
+        let by = SignedBy {
+            name: name("alice"),
+            key: "SHA256:a".into(),
+        };
+        for answer in [
+            Response::Busy,
+            Response::Done {
+                exit: 0,
+                message: None,
+            },
+        ] {
+            let before = requests.used.take(&request, Timestamp::now());
+            assert_eq!(before, Before::Never);
+            requests.follow(&request, &by).expect("there is room");
+            let said = says.recv().await.expect("somebody speaks");
+            let socket = said.memory().expect("a socket").try_clone();
+            let mut socket = UnixStream::from(socket.expect("a socket"));
+            socket.write_all(&encode(&answer)).expect("it is read");
+            requests.done().await;
+        }
+        assert_eq!(requests.outcomes().len(), 1, "only what was done is told");
+        let again = requests.used.take(&request, Timestamp::now());
+        assert!(matches!(again, Before::Done(_)), "{again:?}");
+    }
 }

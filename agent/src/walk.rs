@@ -108,7 +108,7 @@ impl Walk {
             trusted: None,
             chosen: None,
             store,
-            opener: Opener::new(own.join("box.key")),
+            opener: Opener::new(&own),
             judged: None,
             followed,
             pending: None,

@@ -5,12 +5,13 @@
 //! change `secrets/` of another workflow on the same box cannot have this one's secret decrypted for it.
 
 use crate::{name::Name, problem::Refusal, rules::run::SECRET};
+use serde::{Deserialize, Serialize};
 
 /// The tag of the stanza.
 pub const TAG: &str = "swarm-secret";
 
 /// What a secret is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Purpose {
     pub repository: String,

@@ -11,6 +11,7 @@ use crate::{
     trusted::Brought,
     verifier::{Verifier, keep},
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use swarm_manifests::{
     id::{Digest, Oid},
@@ -26,7 +27,7 @@ pub const MAX_SECRET: u64 = 1 << 20;
 pub type Secrets = BTreeMap<(Name, Name), Arc<Secret>>;
 
 /// An encrypted secret on the trunk, verified; its bytes are read with [`Secret::read`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Secret {
     pub brought: Brought,

@@ -100,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// The next response; the last one is `Done` or `Failed`.
+    /// The next response; the last one is `Done`, `Failed` or `Busy`.
     pub fn receive(&mut self) -> Result<Response, ClientError> {
         loop {
             if let Some(response) = self.decoder.next_frame()? {
@@ -129,7 +129,10 @@ impl Connection {
         let mut responses = Vec::new();
         loop {
             let response = self.receive()?;
-            let last = matches!(response, Response::Done { .. } | Response::Failed { .. });
+            let last = matches!(
+                response,
+                Response::Done { .. } | Response::Failed { .. } | Response::Busy
+            );
             responses.push(response);
             if last {
                 return Ok(responses);

@@ -32,6 +32,8 @@ use swarm_manifests::name::Name;
 pub const OPERATORS: &str = "swarm-operators";
 /// More clients are turned away.
 const CLIENTS: usize = 64;
+/// So many speak through the agent at a time, whoever else is there; more are told that there is no room.
+const FROM_AFAR: usize = 32;
 /// The longest request that is waited for, in bytes.
 const REQUEST: usize = 64 << 10;
 /// So much waits for a client that reads slowly; the rest waits where it comes from, in bytes.
@@ -155,9 +157,16 @@ impl Control {
         }
     }
 
-    /// A number for one more, where there is room.
+    /// A number for one more who speaks through the agent, where there is room.
     pub(crate) fn seat(&mut self) -> Option<u64> {
-        (self.clients.len() < CLIENTS).then(|| self.next_id())
+        (self.seated(true) < FROM_AFAR).then(|| self.next_id())
+    }
+
+    /// How many there are that speak through the agent, or for themselves.
+    fn seated(&self, from_afar: bool) -> usize {
+        let clients = self.clients.values();
+        let of_them = clients.filter(|client| client.person.is_some() == from_afar);
+        of_them.count()
     }
 
     /// This one is known, and may speak.
@@ -199,7 +208,7 @@ impl Control {
             let Ok(peer) = getsockopt(&stream, PeerCredentials) else {
                 continue;
             };
-            if self.clients.len() >= CLIENTS || stream.set_nonblocking(true).is_err() {
+            if self.seated(false) >= CLIENTS || stream.set_nonblocking(true).is_err() {
                 continue;
             }
             return Some((self.next_id(), stream, peer.uid()));

@@ -6,7 +6,11 @@
 //! is known by `SO_PEERCRED`.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 use swarm_manifests::{
     bundle::{Health, Install, Limits, PortRange, Ready, Sandbox, Stop, Workdir},
     id::Digest,
@@ -237,6 +241,9 @@ pub struct Footing {
     pub origin: Origin,
     pub digest: Digest,
     pub grounds: Vec<Ground>,
+    /// SHA-256 of each encrypted secret.
+    #[serde(default)]
+    pub secrets: BTreeSet<Digest>,
 }
 
 impl RunSpec {
@@ -246,6 +253,7 @@ impl RunSpec {
             origin: self.origin.clone(),
             digest: self.digest,
             grounds: self.grounds.clone(),
+            secrets: self.secrets.values().copied().collect(),
         }
     }
 }
@@ -324,7 +332,7 @@ impl Request {
     }
 }
 
-/// What comes back; the last one is `Done` or `Failed`.
+/// What comes back; the last one is `Done`, `Failed` or `Busy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
@@ -341,6 +349,8 @@ pub enum Response {
         exit: u8,
         message: Option<String>,
     },
+    /// There is no room: nothing was done, and it may be asked again.
+    Busy,
     /// Exit codes of SPEC §6: 1 failed, 3 no such workflow, 4 not allowed, 5 agent not reachable.
     Failed {
         exit: u8,

@@ -368,6 +368,9 @@ impl Supervisor {
             wall: clock::wall(),
             dice: clock::dice(),
         };
+        if let Event::Put(spec) = &event {
+            self.secrets_arrived(spec);
+        }
         let (state, effects) = machine::step(workflow.state, event, now);
         let deadline = machine::deadline(&state);
         if workflow.deadline != deadline {
@@ -384,6 +387,7 @@ impl Supervisor {
         }
         self.note_clearing(&workflow);
         self.workflows.insert(name.clone(), workflow);
+        self.forget_secrets(name, false);
         self.carry_out(name, effects);
         if self
             .workflows

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{
     fs,
+    io::Read as _,
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, Output},
     time::{SystemTime, UNIX_EPOCH},
@@ -224,6 +226,44 @@ fn a_person_acts_from_afar_and_box_and_map_write_down_who_it_was() -> Result<()>
     );
     let nothing = fleet.ask("alice", &["kill", "nothing", "--box", "lab-1"])?;
     assert_eq!(nothing.status.code(), Some(3), "{}", text(&nothing));
+    fleet.here.assert_no_panic();
+    Ok(())
+}
+
+/// Whoever sits on the box and says nothing keeps nobody's request out; and a kill that holds is one from afar, too.
+#[test]
+fn a_kill_that_holds_comes_through_from_afar_however_many_sit_on_the_box() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let fleet = Fleet::new(&world, &deploy)?;
+    fleet.log_in("alice")?;
+    let mut seats = Vec::new();
+    until("every seat being taken", || {
+        let mut seat = UnixStream::connect(fleet.here.path("control.sock")).ok()?;
+        seat.set_nonblocking(true).ok()?;
+        let turned_away = |seat: &mut UnixStream| matches!(seat.read(&mut [0]), Ok(0));
+        if !turned_away(&mut seat) {
+            seats.push(seat);
+        }
+        seats.iter_mut().any(turned_away).then_some(())
+    })?;
+    let killed = fleet.ask("alice", &["kill", "ticker", "--hold", "--box", "lab-1"])?;
+    assert_eq!(killed.status.code(), Some(0), "{}", text(&killed));
+    drop(seats);
+    let row = fleet.here.until_state("ticker", State::Killed)?;
+    assert_eq!(row.pid, None);
+    deploy.daemon("ticker", "1.1.0", TICKER)?;
+    deploy.push()?;
+    fleet.here.agent(&["sync"])?;
+    let held = fleet.here.row("ticker")?.context("a row")?;
+    assert_eq!(
+        (held.state, held.pid),
+        (State::Killed, None),
+        "a new version lifted it"
+    );
+    let started = fleet.ask("alice", &["start", "ticker", "--box", "lab-1"])?;
+    assert_eq!(started.status.code(), Some(0), "{}", text(&started));
+    fleet.here.until_runs("ticker", "1.1.0")?;
     fleet.here.assert_no_panic();
     Ok(())
 }

@@ -200,3 +200,30 @@ fn every_rule_has_its_page() -> Result<()> {
     }
     Ok(())
 }
+
+/// `./dev mutants` plants each of them where this text stands, once.
+#[test]
+fn every_mutant_still_has_its_place() -> Result<()> {
+    let table: toml::Table = fs::read_to_string(root().join("tests/mutants.toml"))?.parse()?;
+    let mutants = table.get("mutant").and_then(toml::Value::as_array);
+    let mut lost = Vec::new();
+    for mutant in mutants.context("no mutants")? {
+        let field = |key: &str| {
+            mutant
+                .get(key)
+                .and_then(toml::Value::as_str)
+                .context("a field")
+        };
+        let text = fs::read_to_string(root().join(field("file")?))?;
+        let count = text.matches(field("find")?).count();
+        if count != 1 {
+            lost.push(format!(
+                "{}: {count} times in {}",
+                field("rule")?,
+                field("file")?
+            ));
+        }
+    }
+    assert!(lost.is_empty(), "tests/mutants.toml: {lost:#?}");
+    Ok(())
+}

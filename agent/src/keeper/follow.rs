@@ -7,11 +7,11 @@ use crate::{
     link::Said,
     picture::Picture,
     plan::{self, Action},
-    resolve::Wanted,
+    secrets::Open,
 };
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 use swarm_manifests::{
-    id::Oid,
+    id::{Digest, Oid},
     name::Name,
     rules,
     status::{Next, State},
@@ -57,6 +57,7 @@ impl Keeper {
                 }
                 Action::Put(spec) => {
                     remembered |= self.remember(&spec);
+                    self.hand_over_for(&spec, picture).await?;
                     // The supervisor journals the deployment.
                     self.put.insert(spec.workflow.clone(), (*spec).clone());
                     self.tell(FromAgent::Put(spec)).await?;
@@ -79,32 +80,35 @@ impl Keeper {
         Ok(())
     }
 
-    /// Hands the supervisor every secret that something is to run with, once: what is wanted, and what is there already and goes on
-    /// while its successor is held back.
+    /// Hands the supervisor the secrets of what is there already, once; it keeps them for as long as that is so.
     async fn hand_over(&mut self, picture: &Picture) -> Result<(), Gone> {
-        for ((workflow, _), open) in picture.secrets.iter() {
-            let Ok(open) = open else {
-                continue;
-            };
-            let is_named = match picture.resolved.wanted.get(workflow) {
-                Some(Wanted::Run(spec)) => spec.secrets.values().any(|it| *it == open.digest),
-                _ => false,
-            };
+        let there = self.actual.iter().flat_map(|(workflow, actual)| {
+            let digests = actual.footings.iter().flat_map(|footing| &footing.secrets);
+            digests.map(|digest| (workflow.clone(), *digest))
+        });
+        let put = self.put.values().flat_map(|spec| {
+            let digests = spec.secrets.values();
+            digests.map(|digest| (spec.workflow.clone(), *digest))
+        });
+        let named: BTreeSet<(Name, Digest)> = there.chain(put).collect();
+        for (workflow, open) in picture.secrets.open() {
             let key = (workflow.clone(), open.digest);
-            if (is_named || self.actual.contains_key(workflow)) && self.handed.insert(key) {
-                let message = FromAgent::Secret {
-                    workflow: workflow.clone(),
-                    digest: open.digest,
-                };
-                self.tell(Said::with(message, open.memory.clone())).await?;
+            if named.contains(&key) && self.handed.insert(key) {
+                self.tell(secret(workflow, open)).await?;
             }
         }
-        // What is not needed any more may come back, and the supervisor need not have kept it.
-        self.handed.retain(|(workflow, digest)| {
-            let secrets = picture.secrets.iter();
-            let mut of_it = secrets.filter(|((name, _), _)| name == workflow);
-            of_it.any(|(_, open)| open.as_ref().is_ok_and(|open| open.digest == *digest))
-        });
+        self.handed.retain(|key| named.contains(key));
+        Ok(())
+    }
+
+    /// The same before something is put: the supervisor may have forgotten what nothing ran with for a while.
+    async fn hand_over_for(&mut self, spec: &RunSpec, picture: &Picture) -> Result<(), Gone> {
+        for (workflow, open) in picture.secrets.open() {
+            if *workflow == spec.workflow && spec.secrets.values().any(|it| *it == open.digest) {
+                self.handed.insert((workflow.clone(), open.digest));
+                self.tell(secret(workflow, open)).await?;
+            }
+        }
         Ok(())
     }
 
@@ -162,15 +166,26 @@ impl Keeper {
             .values()
             .flat_map(|actual| &actual.rows)
             .filter_map(|row| row.digest.as_ref()?.parse().ok());
-        let put = self.put.values().map(|spec| spec.digest);
+        let put = self.put.values();
+        let put = put.flat_map(|spec| spec.secrets.values().copied().chain([spec.digest]));
         let known = self.actual.values().flat_map(|actual| &actual.footings);
         let needed = rows
             .chain(wanted)
             .chain(put)
-            .chain(known.map(|footing| footing.digest))
+            .chain(
+                known.flat_map(|footing| footing.secrets.iter().copied().chain([footing.digest])),
+            )
             .chain(self.previous.values().copied());
         let _ = self.out.orders.try_send(Order::Collect(needed.collect()));
     }
+}
+
+fn secret(workflow: &Name, open: &Open) -> Said {
+    let message = FromAgent::Secret {
+        workflow: workflow.clone(),
+        digest: open.digest,
+    };
+    Said::with(message, open.memory.clone())
 }
 
 fn removal(workflow: &Name, reason: &str, commit: Option<Oid>) -> Standing {

@@ -54,7 +54,7 @@ pub enum Order {
     Distrust(Digest),
     /// The trunk was followed in full up to this position.
     Followed(u64),
-    /// Only these bundles are needed.
+    /// Only these bundles and secrets are needed.
     Collect(BTreeSet<Digest>),
 }
 

@@ -310,6 +310,7 @@ fn footing_by_the_stolen_key(position: u64) -> Footing {
         },
         digest: Digest([1; 32]),
         grounds: vec![],
+        secrets: std::collections::BTreeSet::new(),
     }
 }
 

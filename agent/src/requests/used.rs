@@ -54,6 +54,8 @@ pub enum Before {
     Done(Outcome),
     /// It was, or cannot be; in words.
     Used(String),
+    /// It cannot be used now, and may be later; in words.
+    Later(String),
 }
 
 impl Used {
@@ -108,7 +110,7 @@ impl Used {
             );
         }
         if self.kept.requests.len() >= MOST {
-            return Before::Used(format!("{MOST} requests are good at a time already"));
+            return Before::Later(format!("{MOST} requests are good at a time already"));
         }
         let entry = Entry {
             expires: request.expires,
@@ -120,8 +122,17 @@ impl Used {
             Ok(()) => Before::Never,
             Err(error) => {
                 self.kept.requests.remove(&request.id);
-                Before::Used(format!("that it is used could not be noted: {error}"))
+                Before::Later(format!("that it is used could not be noted: {error}"))
             }
+        }
+    }
+
+    /// It was not used after all: nothing was done.
+    pub fn release(&mut self, id: &str) {
+        if self.kept.requests.remove(id).is_some()
+            && let Err(error) = self.save()
+        {
+            tracing::warn!(%error, "that a request was not used could not be noted");
         }
     }
 
@@ -204,6 +215,12 @@ mod tests {
             second.take(&request(2, 100), time(20)),
             Before::Done(outcome)
         );
+        // One for which there was no room is as good as before, and used once all the same.
+        assert_eq!(second.take(&request(4, 120), time(20)), Before::Never);
+        second.release(&request(4, 120).id);
+        let mut second = Used::open(file.clone(), time(0)).expect("a file");
+        assert_eq!(second.take(&request(4, 120), time(20)), Before::Never);
+        assert_eq!(second.take(&request(4, 120), time(20)), Before::UnderWay);
         // Expired and forgotten; then the clock is set back to when it was good.
         assert_eq!(second.take(&request(3, 300), time(150)), Before::Never);
         let mut third = Used::open(file.clone(), time(0)).expect("a file");

@@ -255,7 +255,7 @@ fn grounds(manifest: &Manifest, found: &Found, snapshot: &Snapshot) -> Vec<Groun
 fn digests(manifest: &Manifest, secrets: &Secrets) -> Result<BTreeMap<String, Digest>, Refusal> {
     let named = manifest.secrets.iter().map(|(variable, name)| {
         let key = (manifest.workflow.clone(), name.clone());
-        let opened = secrets.get(&key).cloned().unwrap_or_else(|| {
+        let opened = secrets.wanted.get(&key).cloned().unwrap_or_else(|| {
             let reason = format!("[secrets] {variable}: {name} cannot be read here");
             Err(Refusal::new(&rules::run::SECRET, reason))
         });

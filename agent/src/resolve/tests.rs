@@ -123,7 +123,7 @@ impl World {
             &self.here,
             &self.chosen(),
             &self.offers,
-            &Secrets::new(),
+            &Secrets::default(),
         )
     }
 

@@ -3,7 +3,8 @@
 //! Touches both. The packs are joined by a thread, beside the walk, which has to open the mirror again only when that is done.
 
 use super::Walk;
-use std::collections::BTreeSet;
+use crate::picture::Picture;
+use std::{collections::BTreeSet, rc::Rc};
 use swarm_manifests::id::Digest;
 use swarm_repository::{
     compact::{self, Joined},
@@ -13,13 +14,23 @@ use swarm_repository::{
 use tokio::task::JoinHandle;
 
 impl Walk {
-    /// Removes bundles that nobody needs.
+    /// Removes bundles, and closes secrets, that nobody needs.
     ///
     /// Who says what is needed may have seen an older picture: what was stored for the present one stays.
     pub fn tidy(&mut self, needed: BTreeSet<Digest>) {
-        let Some(keep) = self.out.picture.borrow().stays(needed) else {
+        let picture = self.out.picture.borrow().clone();
+        let Some(keep) = picture.stays(needed) else {
             return;
         };
+        if let Some(secrets) = self.opener.retire(&picture.secrets, &keep) {
+            let secrets = Rc::new(secrets);
+            self.out.picture.send_modify(|shown| {
+                *shown = Rc::new(Picture {
+                    secrets,
+                    ..Picture::clone(shown)
+                });
+            });
+        }
         let gone = self.store.collect(&keep);
         if gone > 0 {
             tracing::info!(

@@ -3,13 +3,14 @@
 use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
     control::{Feed, Goal, Person},
+    frame::encode,
     machine::{self, Event, Order, Phase},
     os::{clock, users},
     protocol::{Query, Request, Response, Traffic},
     time::BootTime,
 };
 use std::{
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
@@ -32,9 +33,11 @@ impl Supervisor {
 
     /// Somebody whom the agent verified speaks over a socket of the agent's, as if it were ours.
     pub(super) fn let_speak(&mut self, person: Person, stream: OwnedFd) -> io::Result<()> {
-        let stream = UnixStream::from(stream);
+        let mut stream = UnixStream::from(stream);
         stream.set_nonblocking(true)?;
         let Some(id) = self.control.seat() else {
+            // Whoever does not hear it finds a closed socket, and nothing done.
+            let _ = stream.write_all(&encode(&Response::Busy));
             return Ok(());
         };
         let token = self.watch.read(stream.as_fd(), Source::Client(id))?;

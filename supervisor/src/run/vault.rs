@@ -1,11 +1,13 @@
 //! The secrets of workflows: sealed memory comes from the agent, files for each start go out. Touches memory and the folder of secrets.
 //!
-//! Held for as long as something that runs, or is to run, names them. Another supervisor gets them anew from its agent.
+//! Held for as long as something that runs, is to run or may come back names them, and before that until what they came for is put.
+//! Another supervisor gets them anew from its agent.
 
 use super::{Supervisor, place::Place, start::Obstacle};
 use crate::{
     machine::State,
     os::secrets::{Folder, Sealed, SecretError},
+    protocol::RunSpec,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +22,14 @@ const MOST: usize = 4096;
 /// What was handed over.
 pub(super) struct Vault {
     folder: Result<Folder, String>,
-    held: BTreeMap<(Name, Digest), Sealed>,
+    /// By workflow, and by the digest of the encrypted secret.
+    held: BTreeMap<Name, BTreeMap<Digest, Held>>,
+}
+
+struct Held {
+    sealed: Sealed,
+    /// What is to run with it has not been put yet.
+    is_awaited: bool,
 }
 
 impl Vault {
@@ -47,7 +56,7 @@ impl Vault {
 }
 
 impl Supervisor {
-    /// A secret came; what nobody names any more goes.
+    /// A secret came.
     pub(super) fn keep_secret(
         &mut self,
         workflow: Name,
@@ -55,18 +64,46 @@ impl Supervisor {
         memory: OwnedFd,
     ) -> Result<(), SecretError> {
         let sealed = Sealed::new(memory)?;
-        if self.vault.held.len() >= MOST {
-            self.forget_secrets();
+        if self.vault.held.values().map(BTreeMap::len).sum::<usize>() >= MOST {
+            let names: Vec<Name> = self.vault.held.keys().cloned().collect();
+            for name in names {
+                self.forget_secrets(&name, true);
+            }
         }
-        self.vault.held.insert((workflow, digest), sealed);
+        let is_awaited = !self.names_secret(&workflow, digest);
+        let held = self.vault.held.entry(workflow).or_default();
+        held.insert(digest, Held { sealed, is_awaited });
         Ok(())
     }
 
-    /// What no workflow names any more goes.
-    fn forget_secrets(&mut self) {
-        let workflows = self.workflows.values();
-        let named: BTreeSet<(Name, Digest)> = workflows.flat_map(|w| named(&w.state)).collect();
-        self.vault.held.retain(|key, _| named.contains(key));
+    /// What this was put to run with was waited for until now.
+    pub(super) fn secrets_arrived(&mut self, spec: &RunSpec) {
+        let Some(held) = self.vault.held.get_mut(&spec.workflow) else {
+            return;
+        };
+        for digest in spec.secrets.values() {
+            if let Some(held) = held.get_mut(digest) {
+                held.is_awaited = false;
+            }
+        }
+    }
+
+    /// What the workflow does not name any more goes; `all`: also what it may be about to name.
+    pub(super) fn forget_secrets(&mut self, name: &Name, all: bool) {
+        let Some(mut held) = self.vault.held.remove(name) else {
+            return;
+        };
+        held.retain(|digest, held| (held.is_awaited && !all) || self.names_secret(name, *digest));
+        if !held.is_empty() {
+            self.vault.held.insert(name.clone(), held);
+        }
+    }
+
+    /// Whether something of the workflow runs, is to run or may come back with this secret.
+    fn names_secret(&self, name: &Name, digest: Digest) -> bool {
+        let state = self.workflows.get(name).map(|workflow| &workflow.state);
+        let mut versions = state.into_iter().flat_map(State::versions);
+        versions.any(|version| version.spec.secrets.values().any(|it| *it == digest))
     }
 
     /// The secrets of an instance that is about to start become files.
@@ -83,13 +120,13 @@ impl Supervisor {
             .map_err(|why| passing(why.clone()))?;
         let mut found = Vec::new();
         for (variable, digest) in &spec.secrets {
-            let key = (spec.workflow.clone(), *digest);
-            let sealed = self.vault.held.get(&key).ok_or_else(|| {
+            let held = self.vault.held.get(&spec.workflow);
+            let held = held.and_then(|held| held.get(digest)).ok_or_else(|| {
                 passing(format!(
                     "the agent has not handed the secret for {variable} over yet"
                 ))
             })?;
-            found.push((variable.as_str(), sealed));
+            found.push((variable.as_str(), &held.sealed));
         }
         let whose = (&spec.workflow, instance);
         let done = folder.lay_out(whose, found.into_iter(), place.ids.as_ref());
@@ -127,13 +164,4 @@ impl Supervisor {
             tracing::error!(%error, "secrets of what ended could not be removed");
         }
     }
-}
-
-fn named(state: &State) -> impl Iterator<Item = (Name, Digest)> {
-    state.versions().flat_map(|version| {
-        let spec = &version.spec;
-        spec.secrets
-            .values()
-            .map(|digest| (spec.workflow.clone(), *digest))
-    })
 }

@@ -1,6 +1,7 @@
 //! "Secrets" of the attacks, end to end: who reads a secret, where it is found, and what is refused.
 
 mod refused;
+mod rotated;
 mod traces;
 
 use anyhow::{Context, Result, ensure};

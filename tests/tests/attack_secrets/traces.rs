@@ -64,7 +64,7 @@ fn has_in_memory(pid: u32, bytes: &[u8]) -> Option<bool> {
 }
 
 /// The processes of a box: the supervisor and what descends from it, but for workflows.
-fn ours(supervisor: u32) -> Result<Vec<u32>> {
+pub fn ours(supervisor: u32) -> Result<Vec<u32>> {
     let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))?;
     let children = children.split_whitespace().map(str::parse);
     let mut pids = children.collect::<Result<Vec<u32>, _>>()?;
