@@ -47,6 +47,8 @@ pub struct Local {
     here: Rc<Here>,
     probed: Probed,
     store: Store,
+    /// What the folder's own bundle.toml said when it could be read last.
+    known: Option<BundleKey>,
     out: Outlets,
 }
 
@@ -61,6 +63,7 @@ impl Local {
         Ok(Self {
             dir: fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?,
             store: Store::open(&config.store())?,
+            known: None,
             config,
             here,
             probed,
@@ -95,7 +98,7 @@ impl Local {
     }
 
     /// What the folder says now.
-    pub fn picture(&self) -> Picture {
+    pub fn picture(&mut self) -> Picture {
         let snapshot = self.snapshot();
         let chosen = resolve::chosen::Chosen::of(&snapshot, &self.here);
         let needed = resolve::needed(&chosen);
@@ -122,7 +125,7 @@ impl Local {
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&mut self) -> Snapshot {
         let mut workflows = Vec::new();
         let mut problems = Vec::new();
         if self.dir.join("bundle.toml").is_file() {
@@ -182,19 +185,24 @@ impl Local {
         }
     }
 
-    /// A bundle without a manifest runs here, again after each failure, as if this stood in one.
-    fn one_bundle(&self) -> Result<Found, Vec<Problem>> {
+    /// A bundle without a manifest runs here, again after each failure, as if this stood in one. While its bundle.toml cannot be read it
+    /// goes by the name that it had before, or by its folder's, and is refused.
+    fn one_bundle(&mut self) -> Result<Found, Vec<Problem>> {
         let (bundle, problems) = bundle::read("bundle.toml", &read(&self.dir.join("bundle.toml")));
-        let bundle = bundle.ok_or(problems)?;
+        let key = match bundle {
+            Some(bundle) => (bundle.name, bundle.version.to_string()),
+            None => self
+                .known
+                .clone()
+                .or_else(|| called_after(&self.dir))
+                .ok_or(problems)?,
+        };
+        let (name, version) = self.known.insert(key);
         let text = format!(
-            "bundle = \"{}\"\nversion = \"{}\"\n[on]\nall = true\n[run]\nmode = \"restart\"\n",
-            bundle.name, bundle.version
+            "bundle = \"{name}\"\nversion = \"{version}\"\n[on]\nall = true\n[run]\nmode = \"restart\"\n",
         );
-        Ok(found(
-            bundle.name.clone(),
-            &format!("manifests/{}.toml", bundle.name),
-            text.as_bytes(),
-        ))
+        let file = format!("manifests/{name}.toml");
+        Ok(found(name.clone(), &file, text.as_bytes()))
     }
 
     /// Where a bundle's files are edited, or lie.
@@ -308,6 +316,12 @@ fn found(workflow: Name, path: &str, text: &[u8]) -> Found {
         backing: Backing::default(),
         instead_of: None,
     }
+}
+
+/// What a bundle is called that has never said so.
+fn called_after(folder: &Path) -> Option<BundleKey> {
+    let name = Name::new(folder.file_name()?.to_str()?).ok()?;
+    Some((name, "0.0.0".into()))
 }
 
 /// The bytes of a small file that a person wrote, and one byte more than is taken; nothing where it cannot be read.

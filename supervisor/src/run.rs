@@ -27,6 +27,7 @@ mod shutdown;
 mod signals;
 mod start;
 mod stop_all;
+mod story;
 mod systemd;
 mod take_over;
 mod upgrade;

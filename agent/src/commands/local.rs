@@ -44,9 +44,9 @@ pub fn local(dir: &Path) -> Outcome {
             .args(["run", "--stop-workflows", "--config"])
             .arg(&config)
             .env("SWARM_LOCAL", &dir);
-        // Who develops wants to see what goes wrong, not each step that goes well.
+        // Who develops wants to see what goes wrong and what becomes of the workflows, not each step of ours that goes well.
         if std::env::var_os("RUST_LOG").is_none() {
-            agent.env("RUST_LOG", "warn");
+            agent.env("RUST_LOG", "warn,story=debug");
         }
         until_ended(
             agent

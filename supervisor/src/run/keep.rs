@@ -1,6 +1,6 @@
 //! What outlasts us: states and the journal go to the disk, at once where that matters. Touches both.
 
-use super::Supervisor;
+use super::{Supervisor, story};
 use crate::{
     machine::{self, Sync},
     os::clock,
@@ -43,7 +43,10 @@ impl Supervisor {
     /// Writes a record, and hands it on to the agent.
     pub(crate) fn record(&mut self, record: swarm_manifests::report::Event, sync: Sync) {
         match self.journal.append(record, clock::wall()) {
-            Ok(record) => self.agent.journaled(record),
+            Ok(record) => {
+                story::tell(&record);
+                self.agent.journaled(record);
+            }
             Err(error) => tracing::error!(%error, "a journal record is lost"),
         }
         match sync {
