@@ -3,17 +3,13 @@
 use anyhow::{Context, Result};
 use std::{fs, io::Read, io::Write, net::TcpStream, time::Duration};
 use swarm_tests::{
-    Deploy, GitOverHttp, Map, SwarmBox, TICKER, World, bench::webhook, map::HOOK_SECRET, process,
-    until,
+    Deploy, GitOverHttp, Map, SwarmBox, TICKER, World, bench::webhook, daemon, map::HOOK_SECRET,
+    process, until,
 };
 
 const SECRET: &str = "a secret of this test";
 const HOUR: &str = "poll = \"1h\"\n";
 const PUSHED: &str = "{\"ref\":\"refs/heads/main\"}";
-
-fn daemon(on: &str) -> String {
-    format!("version = \"1.0.0\"\n\n[on]\n{on}\n\n[run]\nmode = \"daemon\"\n")
-}
 
 /// A box that polls once an hour and takes webhooks; gives the port.
 fn hooked<'a>(
@@ -64,8 +60,7 @@ fn a_signed_webhook_brings_a_push_long_before_the_poll() -> Result<()> {
     let server = GitOverHttp::start(&world)?;
     let (here, port) = hooked(&world, &deploy, &server)?;
     here.agent(&["sync"])?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     webhook::post(port, SECRET, PUSHED)?;
     here.until_runs("ticker", "1.0.0")?;
@@ -79,8 +74,7 @@ fn a_forged_webhook_runs_nothing() -> Result<()> {
     let server = GitOverHttp::start(&world)?;
     let (here, port) = hooked(&world, &deploy, &server)?;
     here.agent(&["sync"])?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let before = server.answered()?;
     let length = format!("Content-Length: {}\r\n", PUSHED.len());
@@ -138,8 +132,7 @@ fn a_save_of_the_remote_on_this_machine_is_noticed_long_before_the_poll() -> Res
     let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, HOUR, "")?;
     here.run()?;
     here.agent(&["sync"])?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     here.until_runs("ticker", "1.0.0")?;
     Ok(())
@@ -150,7 +143,8 @@ fn changed_labels_choose_and_let_go_without_a_restart() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("where = 'site == \"berkeley\"'"))?;
+    let there = daemon("1.0.0").replace("all = true", "where = 'site == \"berkeley\"'");
+    deploy.manifest("ticker", &there)?;
     deploy.push()?;
     let remote = deploy.remote().display().to_string();
     let mut here = SwarmBox::new(&world, "box-1", &deploy, &remote, HOUR, "")?;
@@ -177,8 +171,7 @@ fn changed_labels_choose_and_let_go_without_a_restart() -> Result<()> {
 fn the_second_url_counts_where_the_first_is_dead() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let dead = format!("http://127.0.0.1:{}/deploy.git", process::free_port()?);
     let remote = deploy.remote().display().to_string();
@@ -222,8 +215,7 @@ fn a_hook_on_the_map_reaches_the_box() -> Result<()> {
             .then_some(())
     })?;
     // The agent holds its watch open once it has reported.
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     until("ticker running after a hook on the map", || {
         webhook::post(map.port(), HOOK_SECRET, PUSHED).ok()?;
@@ -245,12 +237,11 @@ fn what_a_webhook_says_was_pushed_counts_only_where_the_branch_is() -> Result<()
     let server = GitOverHttp::start(&world)?;
     let (here, port) = hooked(&world, &deploy, &server)?;
     here.agent(&["sync"])?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     let good = deploy.head()?;
     deploy.push()?;
     // Signed and ahead of the branch, but not on it.
-    deploy.manifest("other", &daemon("all = true").replace("1.0.0", "9.0.0"))?;
+    deploy.manifest("other", &daemon("9.0.0"))?;
     let aside = deploy.head()?;
     deploy.git(&[
         "push",
@@ -294,8 +285,7 @@ fn another_poll_counts_without_a_restart() -> Result<()> {
     until("many looks", || {
         (server.requests().len() > looks).then_some(())
     })?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     here.until_runs("ticker", "1.0.0")?;
     assert_eq!(
@@ -324,8 +314,7 @@ fn a_repository_folder_that_is_replaced_is_noticed_by_the_poll() -> Result<()> {
     )?;
     fs::rename(&remote, remote.with_extension("old"))?;
     fs::rename(&new, &remote)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     here.until_runs("ticker", "1.0.0")?;
     Ok(())
@@ -335,8 +324,7 @@ fn a_repository_folder_that_is_replaced_is_noticed_by_the_poll() -> Result<()> {
 fn a_port_that_is_taken_is_said_and_stops_nothing_and_is_taken_once_it_is_free() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("all = true"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let port = process::free_port()?;
     let other = std::net::TcpListener::bind(("127.0.0.1", port))?;

@@ -5,26 +5,20 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
 use swarm_tests::{
-    Deploy, GitOverHttp, SwarmBox, World, large,
+    Deploy, GitOverHttp, SwarmBox, TICKER, World, daemon, large,
     process::{child_in_role, indexer_of, signal},
     tap::{Act, Tap},
     until,
 };
 
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
 /// The new version's bytes, none of which can be compressed.
 const LARGE: usize = 6_000_000;
-
-fn daemon(version: &str) -> String {
-    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
 
 /// A box that runs `ticker` 1.0.0, behind a tap.
 fn tapped<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<(GitOverHttp, Tap, SwarmBox<'a>)> {
     let server = GitOverHttp::start(world)?;
     let tap = Tap::before(server.port())?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &daemon("1.0.0"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let url = format!("http://127.0.0.1:{}/deploy.git", tap.port());
     let here = SwarmBox::start(world, "box-1", deploy, &url)?;

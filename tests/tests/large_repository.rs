@@ -1,11 +1,9 @@
 //! A box takes what it runs, and little more, of a repository of a gigabyte.
 
 use anyhow::{Result, ensure};
-use swarm_tests::{Deploy, GitOverHttp, GitOverSsh, SwarmBox, World, large};
+use swarm_tests::{Deploy, GitOverHttp, GitOverSsh, SwarmBox, TICKER, World, large};
 
 const BUNDLES: usize = 500;
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-
 /// What a box may receive, and what it may store, for a bundle of so many bytes.
 fn bound(bundle: u64) -> u64 {
     bundle * 12 / 10 + 5_000_000

@@ -4,21 +4,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{fs, path::Path};
 use swarm_tests::{
-    Deploy, GitOverHttp, GitOverSsh, Mirroring, SwarmBox, World, map::HOOK_SECRET, until,
+    Deploy, GitOverHttp, GitOverSsh, Mirroring, SwarmBox, TICKER, World, daemon, map::HOOK_SECRET,
+    until,
 };
-
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-
-fn manifest(version: &str) -> String {
-    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
 
 #[test]
 fn a_head_that_the_mirror_finds_reaches_boxes_that_poll_once_an_hour() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &manifest("1.0.0"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let map = Mirroring::start(&world, &deploy)?;
     let remote = deploy.remote().display().to_string();
@@ -36,8 +30,7 @@ fn a_head_that_the_mirror_finds_reaches_boxes_that_poll_once_an_hour() -> Result
         let said: Value = serde_json::from_str(&map.get("/v1/boxes?state=online").ok()?).ok()?;
         (said["items"].as_array()?.len() == 2).then_some(())
     })?;
-    deploy.publish_sh("ticker", "1.1.0", TICKER)?;
-    deploy.manifest("ticker", &manifest("1.1.0"))?;
+    deploy.daemon("ticker", "1.1.0", TICKER)?;
     deploy.push()?;
     for here in &boxes {
         here.until_runs("ticker", "1.1.0")?;
@@ -66,7 +59,7 @@ fn a_stopped_trunk_stands_first_on_the_page_with_commit_and_rule() -> Result<()>
         trunk["head"]["commit"] == good.as_str()
     })?;
     let mallory = world.key("mallory")?;
-    deploy.write("manifests/mine.toml", manifest("1.0.0"))?;
+    deploy.write("manifests/mine.toml", daemon("1.0.0"))?;
     deploy.git(&["add", "."])?;
     let signer = format!("user.signingkey={}.pub", mallory.display());
     deploy.git(&["-c", &signer, "commit", "-q", "-S", "-m", "mine"])?;

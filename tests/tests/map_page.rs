@@ -5,17 +5,12 @@ use serde_json::Value;
 use std::fs;
 use swarm_manifests::status::State;
 use swarm_tests::{
-    Deploy, Map, Running, SwarmBox, World,
+    Deploy, Map, Running, SwarmBox, TICKER, World,
     browser::{Page, QUIET},
+    daemon,
     process::{free_port, program, run},
     until,
 };
-
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-
-fn manifest(version: &str) -> String {
-    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
 
 /// Whether the browser runs scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +41,9 @@ fn a_browser_shows_what_runs_and_what_was_refused_with_and_without_javascript() 
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let map = Map::start(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &manifest("1.0.0"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     // Past the hook that would refuse it.
-    deploy.write("manifests/absent.toml", manifest("9.9.9"))?;
+    deploy.write("manifests/absent.toml", daemon("9.9.9"))?;
     deploy.git(&["add", "manifests"])?;
     deploy.git(&["commit", "-q", "--no-verify", "-S", "-m", "deploy absent"])?;
     deploy.push()?;
@@ -102,8 +96,7 @@ fn an_open_page_shows_a_new_state_without_being_loaded_anew() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
     let map = Map::start(&world)?;
-    deploy.publish_sh("ticker", "1.0.0", TICKER)?;
-    deploy.manifest("ticker", &manifest("1.0.0"))?;
+    deploy.daemon("ticker", "1.0.0", TICKER)?;
     deploy.push()?;
     let remote = deploy.remote().display().to_string();
     let tail = map.settings_for("box-1")?;

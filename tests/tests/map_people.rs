@@ -4,13 +4,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, process::Output};
 use swarm_tests::{
-    Deploy, Mirroring, SwarmBox, World,
+    Deploy, Mirroring, SwarmBox, TICKER, World,
     browser::Page,
     process::{feed, output, run},
     until,
 };
-
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
 
 /// A map that only people of the policy may read, at the head of the trunk.
 fn closed<'a>(world: &'a World, deploy: &Deploy<'_>) -> Result<Mirroring<'a>> {

@@ -9,21 +9,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 use swarm_tests::{
-    Deploy, Mirroring, SwarmBox, World,
+    Deploy, Mirroring, SwarmBox, TICKER, World,
     process::{feed, run},
     until,
 };
 
-const TICKER: &str = "while :; do echo tick; sleep 0.2; done\n";
-
-fn manifest(version: &str) -> String {
-    format!("version = \"{version}\"\n\n[on]\nall = true\n\n[run]\nmode = \"daemon\"\n")
-}
-
 /// Publishes a version of the ticker; gives the head.
 fn release(deploy: &Deploy<'_>, version: &str) -> Result<String> {
-    deploy.publish_sh("ticker", version, TICKER)?;
-    deploy.manifest("ticker", &manifest(version))?;
+    deploy.daemon("ticker", version, TICKER)?;
     deploy.head()
 }
 
