@@ -66,6 +66,8 @@ struct Findings {
     rows: Vec<Row>,
     /// What `/proc` said of the measured workflows.
     protections: Vec<String>,
+    /// What cannot be measured here, and why.
+    left_out: Vec<String>,
 }
 
 /// Measures everything that is asked for; the table goes to stdout.
@@ -105,6 +107,9 @@ pub fn run(options: &Options) -> Result<()> {
     for line in &found.protections {
         println!("{line}");
     }
+    for what in &found.left_out {
+        println!("left out: {what}");
+    }
     println!("load of this machine before: {before}; after: {after}");
     write(&options.json, &found, &program, (&before, &after))
 }
@@ -117,6 +122,7 @@ fn write(path: &Path, found: &Findings, program: &Path, load: (&str, &str)) -> R
         "processors": std::thread::available_parallelism().map_or(0, usize::from),
         "load": {"before": load.0, "after": load.1},
         "protections": found.protections,
+        "left_out": found.left_out,
         "rows": found.rows.iter().map(Row::json).collect::<Vec<_>>(),
     });
     if let Some(parent) = path.parent() {

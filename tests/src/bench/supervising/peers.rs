@@ -1,7 +1,5 @@
-//! Other supervisors, as `./dev bench` installs them: from Debian, `PyPI` and npm, each with a configuration as people write it, the output
-//! of every child kept. Touches processes.
-//!
-//! Not here: Horust, which would have to be compiled first.
+//! Other supervisors, as `./dev bench` installs them: from Debian, `PyPI`, npm and crates.io, each with a configuration as people write
+//! it, the output of every child kept. Touches processes.
 
 use super::contender::{Contender, kill_all, stamps};
 use crate::{World, process::Running};
@@ -24,23 +22,25 @@ pub enum Kind {
     Monit,
     Circus,
     Pm2,
+    Horust,
     Forever,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Runit,
         Self::S6,
         Self::Supervisor,
         Self::Monit,
         Self::Circus,
         Self::Pm2,
+        Self::Horust,
         Self::Forever,
     ];
 
     /// Those that can have many children: the last needs a node for each.
-    pub const FOR_CROWDS: &[Self] = Self::ALL.split_at(6).0;
+    pub const FOR_CROWDS: &[Self] = Self::ALL.split_at(7).0;
 
     fn name(self) -> &'static str {
         match self {
@@ -50,6 +50,7 @@ impl Kind {
             Self::Monit => "monit",
             Self::Circus => "circus",
             Self::Pm2 => "pm2",
+            Self::Horust => "Horust",
             Self::Forever => "forever",
         }
     }
@@ -92,6 +93,7 @@ impl<'a> Peer<'a> {
             Kind::Monit => peer.monit()?,
             Kind::Circus => peer.file("conf", &peer.circus())?,
             Kind::Pm2 => peer.file("conf.json", &peer.pm2())?,
+            Kind::Horust => peer.horust()?,
             Kind::Forever => {}
         }
         Ok(peer)
@@ -191,6 +193,19 @@ impl<'a> Peer<'a> {
         serde_json::json!({"apps": apps.collect::<Vec<_>>()}).to_string()
     }
 
+    fn horust(&self) -> Result<()> {
+        for number in 0..self.children {
+            let text = format!(
+                "command = \"{0}\"\nstdout = \"{1}\"\nstderr = \"{1}\"\n[restart]\nstrategy = \"always\"\nbackoff = \"0s\"\nattempts = 1000000\n[environment]\nadditional = {{ STAMPS = \"{2}\" }}\n",
+                self.child.display(),
+                self.folder.join(format!("logs/{number}")).display(),
+                self.stamps(number).display(),
+            );
+            self.file(&format!("services/child-{number}.toml"), &text)?;
+        }
+        Ok(())
+    }
+
     /// A program of the peer, in its own environment.
     fn program(&self, name: &str) -> Command {
         let debian = self.installed.join("root/usr");
@@ -199,6 +214,7 @@ impl<'a> Peer<'a> {
             debian.join("sbin"),
             self.installed.join("python/bin"),
             self.installed.join("node/node_modules/.bin"),
+            self.installed.join("horust/bin"),
         ];
         let found = path
             .iter()
@@ -239,6 +255,10 @@ impl<'a> Peer<'a> {
             Kind::Monit => with("monit", &["-I", "-c", "conf"]),
             Kind::Circus => with("circusd", &["conf"]),
             Kind::Pm2 => with("pm2", &["start", "conf.json"]),
+            Kind::Horust => with(
+                "horust",
+                &["--services-path", "services", "--uds-folder-path", "run"],
+            ),
             Kind::Forever => {
                 let mut command = with(
                     "forever",
@@ -255,6 +275,12 @@ impl<'a> Peer<'a> {
                 command
             }
         }
+    }
+
+    /// Its name, and what it said last.
+    pub fn last_words(&self) -> String {
+        let said = self.process.as_ref().map(Running::last_words);
+        said.unwrap_or_else(|| self.kind.name().into())
     }
 
     /// Everybody who was started by it, as their environment says, but the children.
@@ -322,7 +348,8 @@ impl Contender for Peer<'_> {
                 with("circusctl", &["--endpoint", &endpoint, "status"])
             }
             Kind::Pm2 => with("pm2", &["ls"]),
-            Kind::Forever => return None,
+            // What lists is a program of its own there.
+            Kind::Horust | Kind::Forever => return None,
         })
     }
 
