@@ -34,6 +34,8 @@ pub(crate) mod sample;
 mod simulation;
 mod state;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod wellness;
 
 pub use calendar::{due_at, next_run_after};
