@@ -8,7 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/enrol`: a box's public key, and the token that lets it in.
+/// `POST /v1/enrol`: a box's public key, the token that lets it in, and the proof that the key is the box's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Enrol {
@@ -17,6 +17,21 @@ pub struct Enrol {
     /// OpenSSH public key, one line.
     pub key: String,
     pub token: String,
+    /// Armoured SSHSIG over [`enrol_statement`] by that very key, namespace `swarm-enrol@v1`.
+    #[serde(default)]
+    pub signature: String,
+}
+
+/// The namespace of an enrolment's signature.
+pub const ENROL_NAMESPACE: &str = "swarm-enrol@v1";
+
+/// The bytes that are signed: the map's URL as the box reaches it (without a trailing slash), the box, the token, the key's
+/// fingerprint. Without it, whoever has a token could enrol a key that is somebody else's.
+pub fn enrol_statement(map_url: &str, box_name: &str, token: &str, fingerprint: &str) -> String {
+    format!(
+        "swarm-enrol-v1\nmap {}\nbox {box_name}\ntoken {token}\nkey {fingerprint}\n",
+        map_url.trim_end_matches('/')
+    )
 }
 
 /// `POST /v1/session`, first without `signature` (the answer is a [`Challenge`]), then with it (the answer is a [`Session`]).

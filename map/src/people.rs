@@ -23,6 +23,22 @@ pub fn person(trunk: &Known, fingerprint: &str) -> Option<Person> {
     })
 }
 
+/// Whether the policy names this key as a person's, be it revoked: such a key is no box's.
+pub fn has(trunk: &Known, fingerprint: &str) -> bool {
+    trunk
+        .as_ref()
+        .and_then(|trunk| trunk.policy.as_ref())
+        .is_some_and(|policy| names(policy, fingerprint))
+}
+
+fn names(policy: &Policy, fingerprint: &str) -> bool {
+    let is_revoked = policy
+        .revoked
+        .iter()
+        .any(|revoked| revoked.key == fingerprint);
+    is_revoked || holder(policy, fingerprint).is_some()
+}
+
 fn holder<'a>(policy: &'a Policy, fingerprint: &str) -> Option<&'a Name> {
     if policy
         .revoked
@@ -68,5 +84,7 @@ mod tests {
         assert_eq!(holder(&plain, "SHA256:other"), None);
         let (revoked, _) = policy(&format!("\n[[revoked]]\nkey = \"{key}\"\nfrom = 1\n"));
         assert_eq!(holder(&revoked, &key), None);
+        assert!(names(&plain, &key) && names(&revoked, &key));
+        assert!(!names(&plain, "SHA256:other"));
     }
 }

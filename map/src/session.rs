@@ -99,12 +99,17 @@ pub async fn session(
         .challenger
         .expiry(nonce, now)
         .ok_or_else(|| refused("the challenge is not from here, or too old; ask for a new one"))?;
-    let fingerprint = signer(
+    let (_, fingerprint) = proven(
         &asked.key,
-        nonce,
         armour,
+        SESSION_NAMESPACE,
         &own_urls(&app.settings, app.port, &headers),
+        |url, fingerprint| session_statement(url, nonce, fingerprint),
     )?;
+    // A key that is a person's is nobody else's, whatever it was enrolled as before the policy had it.
+    if people::has(&app.fleet.borrow().trunk, &fingerprint) {
+        return of_person(&app, fingerprint, nonce.clone(), expires, now).await;
+    }
     let (asked_nonce, asker) = (nonce.clone(), fingerprint.clone());
     match app
         .store
@@ -154,8 +159,14 @@ async fn of_person(
     .into_response())
 }
 
-/// The fingerprint of the key that signed the challenge for one of our URLs.
-fn signer(key: &str, nonce: &str, armour: &str, urls: &[String]) -> Result<String, Problem> {
+/// The key, and its fingerprint, where the signature is by it and over what is to be signed for one of our URLs.
+pub fn proven(
+    key: &str,
+    armour: &str,
+    namespace: &str,
+    urls: &[String],
+    statement: impl Fn(&str, &str) -> String,
+) -> Result<(ssh_key::PublicKey, String), Problem> {
     let refused = |why: String| Problem::new(StatusCode::UNAUTHORIZED, why);
     let key = ssh_key::PublicKey::from_openssh(key.trim())
         .map_err(|_| Problem::malformed("key is not an OpenSSH public key"))?;
@@ -165,26 +176,22 @@ fn signer(key: &str, nonce: &str, armour: &str, urls: &[String]) -> Result<Strin
         return Err(refused("the signature is by another key".into()));
     }
     let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
-    let mut verdict = Err(refused(
-        "this map does not know by which URL it is reached; start it with --url".into(),
-    ));
+    let mut verdict =
+        refused("this map does not know by which URL it is reached; start it with --url".into());
     for url in urls {
-        match signature.verify(
-            SESSION_NAMESPACE,
-            session_statement(url, nonce, &fingerprint).as_bytes(),
-        ) {
-            Ok(()) => return Ok(fingerprint),
-            Err(error) => verdict = Err(refused(format!("the signature, over {url}: {error}"))),
+        match signature.verify(namespace, statement(url, &fingerprint).as_bytes()) {
+            Ok(()) => return Ok((key, fingerprint)),
+            Err(error) => verdict = refused(format!("the signature, over {url}: {error}")),
         }
     }
-    verdict
+    Err(verdict)
 }
 
 /// The URLs that a challenge may be signed for: those that were configured; without any, a loopback address with our own port.
 ///
 /// What a request says of itself is believed no further than that, or a map that is asked for a session could hand our
 /// challenge on to the box and its answer to us.
-fn own_urls(settings: &Settings, port: u16, headers: &HeaderMap) -> Vec<String> {
+pub fn own_urls(settings: &Settings, port: u16, headers: &HeaderMap) -> Vec<String> {
     if !settings.urls.is_empty() {
         return settings.urls.clone();
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 use swarm_manifests::name::Name;
 use swarm_map::store::{schema, tokens};
-use world::{Map, key};
+use world::{Map, enrolment, key};
 
 #[test]
 fn a_token_lets_one_key_in_once() {
@@ -27,6 +27,35 @@ fn a_box_whose_answer_was_lost_may_ask_again_with_the_same_key() {
     let token = map.token("one", false);
     assert_eq!(map.enrol("one", &key(1), &token).status, 201);
     assert_eq!(map.enrol("one", &key(1), &token).status, 200);
+}
+
+#[test]
+fn nobody_enrols_a_key_that_is_not_theirs() {
+    let map = Map::start();
+    let token = map.token("one", false);
+    let at = |url: &str, name: &str, signer, token: &str| enrolment(url, name, &key(signer), token);
+    let fingerprint = key(1).fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    let session = swarm_manifests::report::session_statement(&map.url(), &token, &fingerprint);
+    let sign = |namespace| {
+        swarm_manifests::signature::sign(&key(1), namespace, session.as_bytes()).unwrap()
+    };
+    for (what, proof) in [
+        ("none", String::new()),
+        ("by another key", at(&map.url(), "one", 2, &token)),
+        (
+            "for another map",
+            at("http://map.example", "one", 1, &token),
+        ),
+        ("for another box", at(&map.url(), "two", 1, &token)),
+        ("with another token", at(&map.url(), "one", 1, "another")),
+        ("of a session", sign("swarm-session@v1")),
+        ("of a session's words", sign("swarm-enrol@v1")),
+    ] {
+        let answer = map.enrol_as("one", &key(1), &token, &proof);
+        assert_eq!(answer.status, 401, "a proof {what}: {answer:?}");
+    }
+    // None of these used the token up.
+    assert_eq!(map.enrol("one", &key(1), &token).status, 201);
 }
 
 #[test]
@@ -146,7 +175,11 @@ fn a_challenge_relayed_from_one_map_to_another_opens_nothing() {
 fn a_map_with_a_configured_url_takes_no_other() {
     let map = Map::start_with(|settings| settings.urls = vec!["https://map.example:7700".into()]);
     let token = map.token("one", false);
-    assert_eq!(map.enrol("one", &key(1), &token).status, 201);
+    let url = "https://map.example:7700";
+    map.enrol("one", &key(1), &token).is_problem(401);
+    let proof = enrolment(url, "one", &key(1), &token);
+    let answer = map.enrol_as("one", &key(1), &token, &proof);
+    assert_eq!(answer.status, 201);
     map.answer(&key(1), &map.nonce(&key(1)), &map.url())
         .is_problem(401);
     assert_eq!(

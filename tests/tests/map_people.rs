@@ -268,3 +268,67 @@ fn a_link_opens_the_live_page_in_a_browser_once() -> Result<()> {
     })?;
     Ok(())
 }
+
+/// A box's enrolment, signed as any client would with this key.
+fn enrolment(
+    world: &World,
+    map: &Mirroring<'_>,
+    key: &str,
+    name: &str,
+    token: &str,
+) -> Result<Value> {
+    let path = world.key(key)?;
+    let line = fs::read_to_string(path.with_extension("pub"))?;
+    let mut keygen = world.command("ssh-keygen");
+    let print = run(keygen.arg("-lf").arg(path.with_extension("pub")))?;
+    let fingerprint = print.split(' ').nth(1).context("a fingerprint")?;
+    let text = format!(
+        "swarm-enrol-v1\nmap {}\nbox {name}\ntoken {token}\nkey {fingerprint}\n",
+        map.url
+    );
+    let mut keygen = world.command("ssh-keygen");
+    keygen.args(["-q", "-Y", "sign", "-n", "swarm-enrol@v1", "-f"]);
+    let signature = feed(keygen.arg(path), text.as_bytes())?;
+    Ok(json!({ "box": name, "key": line.trim(), "token": token, "signature": signature }))
+}
+
+/// A session by this key, whosever it is.
+fn session_by(world: &World, map: &Mirroring<'_>, key: &str) -> Result<String> {
+    let url = format!("{}/v1/session", map.url);
+    let asked = answer(world, key, &map.url, &nonce(world, map)?)?;
+    let (status, said) = post(world, &url, &asked)?;
+    ensure!(status == 200, "{status}: {said}");
+    Ok(said["session"].as_str().context("a session")?.to_owned())
+}
+
+#[test]
+fn a_persons_key_is_no_boxs_and_a_boxs_key_that_becomes_a_persons_is_theirs() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let map = closed(&world, &deploy)?;
+    logged_in(&world, &map, "alice", &[])?;
+    let url = format!("{}/v1/enrol", map.url);
+    let token = map.command(&["token", "--box", "evil-1"])?;
+    let token = token.trim();
+    // Somebody else with a token and alice's public key; then alice herself.
+    let mut forged = enrolment(&world, &map, "mallory", "evil-1", token)?;
+    let own = enrolment(&world, &map, "alice", "evil-1", token)?;
+    forged["key"] = own["key"].clone();
+    assert_eq!(post(&world, &url, &forged)?.0, 401);
+    let (status, said) = post(&world, &url, &own)?;
+    assert_eq!(status, 409, "{said}");
+    // Bob is nobody yet: his key may be a box's, until the policy says that it is his.
+    let bobs = enrolment(&world, &map, "bob", "evil-1", token)?;
+    assert_eq!(post(&world, &url, &bobs)?.0, 201);
+    let of_box = session_by(&world, &map, "bob")?;
+    assert_eq!(status_of(&world, &map, "/v1/boxes", Some(&of_box))?, "401");
+    add_bob(&world, &deploy)?;
+    until("bob's key opening a person's session", || {
+        let session = session_by(&world, &map, "bob").ok()?;
+        let status = status_of(&world, &map, "/v1/boxes", Some(&session)).ok()?;
+        (status == "200").then_some(())
+    })?;
+    let watch = "/v1/boxes/evil-1/watch";
+    assert_eq!(status_of(&world, &map, watch, Some(&of_box))?, "401");
+    Ok(())
+}

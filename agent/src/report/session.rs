@@ -6,7 +6,10 @@ use super::{Peer, Reporter, post};
 use anyhow::{Context, bail};
 use std::{io::ErrorKind, time::Duration};
 use swarm_manifests::{
-    report::{Challenge, Enrol, SESSION_NAMESPACE, Session, SessionRequest, session_statement},
+    report::{
+        Challenge, ENROL_NAMESPACE, Enrol, SESSION_NAMESPACE, Session, SessionRequest,
+        enrol_statement, session_statement,
+    },
     signature,
 };
 use swarm_wire::http::StatusCode;
@@ -78,10 +81,13 @@ impl Reporter {
     }
 
     async fn enrol(&self, peer: &mut Peer, token: String) -> anyhow::Result<()> {
+        let fingerprint = self.key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+        let statement = enrol_statement(&peer.map.url, &peer.name, &token, &fingerprint);
         let enrol = Enrol {
             box_name: peer.name.clone(),
             key: self.key.public_key().to_openssh()?,
             token,
+            signature: signature::sign(&self.key, ENROL_NAMESPACE, statement.as_bytes())?,
         };
         match post::<_, serde_json::Value>(&mut peer.client, "/v1/enrol", None, &enrol).await? {
             Ok(_) => {

@@ -124,7 +124,15 @@ async fn own_box(app: &App, named: Option<&String>, headers: &HeaderMap) -> Resu
         .store
         .ask(move |ledger| crate::store::sessions::owner(&ledger.db, &token, now))
         .await?;
-    let owner = owner.ok_or_else(unknown)?;
+    let (owner, key) = owner.ok_or_else(unknown)?;
+    if people::has(&app.fleet.borrow().trunk, &key) {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            format!(
+                "the key of {owner} is a person's in policy.toml, so it is no box's any more; enrol the box with a key of its own: swarm-map token --box {owner} --replace"
+            ),
+        ));
+    }
     if named.map(String::as_str) != Some(owner.as_str()) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,

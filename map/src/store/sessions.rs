@@ -83,18 +83,27 @@ pub fn use_nonce(
     Ok(fresh == 1)
 }
 
-/// Whose session this is.
-pub fn owner(db: &Connection, session: &str, now: Timestamp) -> Result<Option<Name>, StoreError> {
+/// Whose session this is, and by which key.
+pub fn owner(
+    db: &Connection,
+    session: &str,
+    now: Timestamp,
+) -> Result<Option<(Name, String)>, StoreError> {
     let owner = db
-        .prepare_cached("SELECT box FROM session WHERE hash = ?1 AND expires > ?2")?
+        .prepare_cached(
+            "SELECT box.name, box.fingerprint FROM session JOIN box ON box.name = session.box
+             WHERE session.hash = ?1 AND session.expires > ?2",
+        )?
         .query_row(
             params![tokens::hashed(session), now.as_millisecond()],
-            |row| row.get::<_, String>(0),
+            |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
         )
         .optional()?;
     owner
-        .map(|name| {
-            Name::new(&name).map_err(|_| StoreError::Corrupt("the name of a session's box".into()))
+        .map(|(name, key)| {
+            let name = Name::new(&name)
+                .map_err(|_| StoreError::Corrupt("the name of a session's box".into()))?;
+            Ok((name, key))
         })
         .transpose()
 }

@@ -15,7 +15,7 @@ use std::{
 };
 use swarm_manifests::{
     name::Name,
-    report::{SESSION_NAMESPACE, session_statement},
+    report::{ENROL_NAMESPACE, SESSION_NAMESPACE, enrol_statement, session_statement},
     signature,
 };
 use swarm_map::{
@@ -66,6 +66,13 @@ pub fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
 
 pub fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+/// The proof that goes with an enrolment at the map of this URL.
+pub fn enrolment(url: &str, name: &str, key: &PrivateKey, token: &str) -> String {
+    let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    let statement = enrol_statement(url, name, token, &fingerprint);
+    signature::sign(key, ENROL_NAMESPACE, statement.as_bytes()).unwrap()
 }
 
 impl Map {
@@ -206,11 +213,14 @@ impl Map {
     }
 
     pub fn enrol(&self, name: &str, key: &PrivateKey, token: &str) -> Answer {
-        self.post(
-            "/v1/enrol",
-            None,
-            &json!({ "box": name, "key": key.public_key().to_openssh().unwrap(), "token": token }),
-        )
+        self.enrol_as(name, key, token, &enrolment(&self.url(), name, key, token))
+    }
+
+    /// With whatever signature.
+    pub fn enrol_as(&self, name: &str, key: &PrivateKey, token: &str, signature: &str) -> Answer {
+        let key = key.public_key().to_openssh().unwrap();
+        let body = json!({ "box": name, "key": key, "token": token, "signature": signature });
+        self.post("/v1/enrol", None, &body)
     }
 
     pub fn nonce(&self, key: &PrivateKey) -> String {
