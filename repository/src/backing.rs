@@ -46,7 +46,9 @@ impl Verifier {
         scene: &Scene<'_>,
         asked: &Asked<'_>,
     ) -> Result<Backing, ObjectError> {
-        let (needed, could) = scene.at.policy.approvals_needed(asked.manifest);
+        let (needed, mut could) = scene.at.policy.approvals_needed(asked.manifest);
+        let next = scene.trusted.position + 1;
+        could.retain(|person| scene.at.policy.can_sign(person, scene.void.revoked(), next));
         let mut backing = Backing {
             tally: Tally {
                 needed,

@@ -4,6 +4,7 @@
 //! Touches the object store; the decisions are [`crate::rights`] and the policy's.
 
 use crate::{
+    allowed,
     changes::{Change, DiffError, MAX_ENTRIES, changes},
     commit::Commit,
     earlier::{Wanted, state},
@@ -85,6 +86,21 @@ fn touching(objects: &Objects, old: Oid, new: Oid) -> String {
     }
 }
 
+/// Whether what the change brings may stand in any tree. What is wrong inside a bundle is that bundle's refusal, and no other's.
+fn may_stand(id: Oid, signer: &Signer, change: Change<'_>) -> Result<(), Refusal> {
+    let brought = change.new.filter(|_| !change.path.starts_with("bundles/"));
+    match brought.and_then(|(mode, _)| allowed::why_not(change.path, mode)) {
+        None => Ok(()),
+        Some(why) => {
+            let (who, path) = (rights::named(id, signer), rights::plain(change.path));
+            Err(Refusal::new(
+                &rules::TREE,
+                format!("{who} brings {path:?}, which {why}"),
+            ))
+        }
+    }
+}
+
 impl Verifier {
     /// Judges the commit `id`, whose first parent stands at `place`.
     pub(crate) fn judge(
@@ -152,6 +168,7 @@ impl Verifier {
         change: Change<'_>,
     ) -> Result<(), Stop> {
         let (id, at, signer) = who;
+        may_stand(id, signer, change)?;
         match rights::may_change(id, &at.policy, signer, change.path)? {
             Ask::Nothing => Ok(()),
             Ask::Manifest(workflow) => {

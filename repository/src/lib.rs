@@ -28,6 +28,8 @@ pub mod history;
 
 pub mod rights;
 
+pub mod allowed;
+
 mod judge;
 
 mod news;

@@ -81,6 +81,21 @@ fn a_second_person_s_approval_is_enough_and_until_then_it_says_who_could() {
 }
 
 #[test]
+fn somebody_whose_only_key_is_revoked_is_not_named_as_one_who_could() {
+    let world = deployed();
+    let revoked = format!(
+        "[[revoked]]\nkey = {:?}\nfrom = 3\n",
+        world.fingerprint("bob")
+    );
+    let text = world
+        .policy(2, &revoked)
+        .replace("boxes = [\"lab-*\"]", "boxes = [\"lab-*\"]\napprovals = 2");
+    world.write("policy.toml", &text);
+    world.commit("alice", "bob's laptop was stolen");
+    assert_eq!(found(&world).backing.tally.others().count(), 0);
+}
+
+#[test]
 fn the_signer_s_own_approval_makes_nobody_a_second_person() {
     let world = deployed();
     approve(&world, "alice", "alice", &statement(&world, ID, "ramp"));

@@ -72,6 +72,25 @@ fn one_approval_too_few_is_refused_and_says_who_could_and_how() {
 }
 
 #[test]
+fn an_approval_by_somebody_who_is_no_admin_is_named_in_the_refusal() {
+    let world = begun(2, &THREE[..2]);
+    let text = policy(&world, 2, 2, &THREE[..2]).replace(
+        "[people.alice]",
+        &format!(
+            "[people.ci]\nkeys = [\"{}\"]\n[people.alice]",
+            world.public("ci")
+        ),
+    );
+    let (rule, reason) = change(&world, &text, &[("ci", "ci")]);
+    assert_eq!(rule, "S-POLICY-04");
+    let named = "policy.sigs/ci.sig does not count";
+    assert!(
+        reason.contains(named) && reason.contains("no key of an admin"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn the_signer_s_own_approval_beside_the_commit_counts_once() {
     let world = begun(2, &THREE);
     let text = policy(&world, 2, 2, &THREE);

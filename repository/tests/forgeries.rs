@@ -224,24 +224,39 @@ fn a_folder_that_is_a_blob_stops_the_trunk() {
 }
 
 #[test]
-fn odd_modes_and_names_where_no_box_looks_are_let_be() {
+fn what_no_clone_could_check_out_stops_the_trunk_and_other_odd_names_do_not() {
     let world = World::new();
     let blob: Oid = world
         .git_with(["hash-object", "-w", "--stdin"], b"x")
         .parse()
         .expect("id");
+    let long = vec![b'n'; 256];
+    let sources = |entry: (&str, &[u8], Oid)| -> Oid {
+        let raw = [entry.0.as_bytes(), b" ", entry.1, b"\0", &entry.2.0].concat();
+        let words = ["hash-object", "-t", "tree", "-w", "--stdin", "--literally"];
+        world.git_with(words, &raw).parse().expect("id")
+    };
     for (mode, name) in [
         ("106755", &b"setuid"[..]),
         ("100666", b"old"),
-        ("160000", b"submodule"),
+        ("0", b"zero"),
         ("100644", b"new\nline"),
-        ("100644", b"\xff\xfe"),
+        ("100644", b".."),
+        ("100644", b"GIT~1"),
+        ("100644", &long),
     ] {
-        let commit = world.commit_tree("ci", &tree(&world, &[(mode, name, blob)]), &[world.head()]);
-        assert!(
-            matches!(world.advance(commit), Advance::Moved(_)),
-            "{mode} {name:?}"
-        );
+        let folder = sources((mode, name, blob));
+        let entries = [("40000", &b"sources"[..], folder)];
+        let commit = world.commit_tree("ci", &tree(&world, &entries), &[world.head()]);
+        let (rule, ..) = stopped(world.advance(commit));
+        assert_eq!(rule, "S-TRUNK-10", "{mode} {name:?}");
+    }
+    for (mode, name) in [("160000", &b"submodule"[..]), ("100644", b"\xff\xfe")] {
+        let folder = sources((mode, name, blob));
+        let entries = [("40000", &b"sources"[..], folder)];
+        let commit = world.commit_tree("ci", &tree(&world, &entries), &[world.head()]);
+        let moved = world.advance(commit);
+        assert!(matches!(moved, Advance::Moved(_)), "{mode} {name:?}");
     }
 }
 

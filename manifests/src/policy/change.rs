@@ -77,13 +77,19 @@ impl Proposal<'_> {
     pub fn stand(&self, approvals: &[Approval<'_>], signer: Option<&str>) -> Stand {
         let mut keys: Vec<String> = signer.map(str::to_owned).into_iter().collect();
         let mut odd = Vec::new();
-        for approval in approvals {
-            match self.approving(approval) {
-                Ok(key) => keys.push(key),
-                Err(why) => odd.push((format!("{FOLDER}/{}.sig", approval.person), why)),
-            }
-        }
         let (before, after) = (self.admins(Era::Old), self.admins(Era::New));
+        let is_admins = |key: &str| before.owner(key).or_else(|| after.owner(key)).is_some();
+        for approval in approvals {
+            let why = match self.approving(approval) {
+                Ok(key) if is_admins(&key) => {
+                    keys.push(key);
+                    continue;
+                }
+                Ok(key) => format!("{key} is no key of an admin that counts"),
+                Err(why) => why,
+            };
+            odd.push((format!("{FOLDER}/{}.sig", approval.person), why));
+        }
         let tally = |admins: &Admins, threshold| Tally {
             needed: threshold,
             by: keys.iter().filter_map(|key| admins.owner(key)).collect(),

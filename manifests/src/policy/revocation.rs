@@ -3,8 +3,9 @@
 //! `[[revoked]]` comes in with the positions of the commits that it names; for a key and a position the refusal goes out.
 
 use super::{Moment, Policy};
-use crate::{id::Oid, problem::Refusal, rules::trunk::REVOKED};
+use crate::{id::Oid, name::Name, problem::Refusal, rules::trunk::REVOKED};
 use serde::{Deserialize, Serialize};
+use ssh_key::HashAlg;
 use std::collections::BTreeMap;
 
 /// From which position on each revoked key counts for nothing.
@@ -108,5 +109,17 @@ impl Revocations {
             &REVOKED,
             format!("{what} counts as absent: {why}, and it was brought at position {position}"),
         ))
+    }
+}
+
+impl Policy {
+    /// Whether the person has a key that counts at this position.
+    pub fn can_sign(&self, person: &Name, revoked: &Revocations, position: u64) -> bool {
+        let keys = self
+            .people
+            .get(person)
+            .map_or(&[][..], |person| &person.keys);
+        let mut prints = keys.iter().map(|key| key.fingerprint(HashAlg::Sha256));
+        prints.any(|print| !revoked.strikes(&print.to_string(), position))
     }
 }
