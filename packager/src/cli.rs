@@ -135,8 +135,8 @@ pub enum Command {
         /// A file or folder [default: the deploy repository]
         path: Option<PathBuf>,
         /// As git's pre-push hook: reads the refs from stdin and checks the commits alone
-        #[arg(long, hide = true)]
-        pushed: bool,
+        #[arg(long, hide = true, value_name = "REMOTE", num_args = 0..=1, default_missing_value = "origin", conflicts_with = "path")]
+        pushed: Option<String>,
         /// As the server's pre-receive hook: reads the refs from stdin, looks into git's quarantine
         #[arg(long, hide = true, conflicts_with = "pushed")]
         received: bool,

@@ -20,6 +20,10 @@ pub struct Workflow {
     pub runs: Result<Digest, Refusal>,
     /// It waits for people, in words.
     pub waits: Option<Refusal>,
+    /// A revocation took away what it ran by: it stops, and why.
+    pub void: Option<Refusal>,
+    /// It is an older version in place of one that is void: why that is.
+    pub instead_of: Option<Refusal>,
 }
 
 /// The trunk at one commit.
@@ -165,6 +169,15 @@ fn row(entry: &Entry, name: &Name, now: &Picture, then: &Picture) -> Option<Row>
             .then(|| make(Action::Stop, "[on] no longer chooses this box".into(), None))
             .flatten();
     }
+    if let Some(void) = &new.void {
+        if from.is_some() {
+            return make(Action::Stop, void.reason.clone(), Some(void.rule.id));
+        }
+        // It ran nowhere before either, or nobody can say for which boxes it was: nothing changes.
+        if was == is || new.manifest.is_none() {
+            return None;
+        }
+    }
     if let Err(refusal) = &new.runs {
         let stays = from
             .as_ref()
@@ -240,8 +253,16 @@ fn mode(workflow: &Workflow) -> String {
         })
 }
 
-/// What is different in what runs.
+/// What is different in what runs, and why it is an older version.
 fn what(old: Option<&Workflow>, new: &Workflow) -> String {
+    let said = difference(old, new);
+    match &new.instead_of {
+        Some(why) => format!("{said}; {}", why.reason),
+        None => said,
+    }
+}
+
+fn difference(old: Option<&Workflow>, new: &Workflow) -> String {
     let (Some(old), Some(new)) = (
         old.and_then(|old| old.manifest.as_ref()),
         new.manifest.as_ref(),
@@ -259,7 +280,10 @@ fn what(old: Option<&Workflow>, new: &Workflow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm_manifests::{manifest, roster, rules::bundle::MISSING};
+    use swarm_manifests::{
+        manifest, roster,
+        rules::{bundle::MISSING, trunk::REVOKED},
+    };
 
     fn entry(name: &str, labels: &str) -> (Name, Entry) {
         let text = format!(
@@ -282,6 +306,8 @@ mod tests {
                 manifest: Some(Arc::new(manifest)),
                 runs,
                 waits: None,
+                void: None,
+                instead_of: None,
             },
         )
     }
@@ -354,6 +380,24 @@ mod tests {
             (1, Action::Refuse, Some("S-BUNDLE-01"))
         );
         assert!(rows[0].reason.contains("1.0.0 goes on"), "{rows:?}");
+    }
+
+    #[test]
+    fn what_a_revocation_voids_stops_where_it_ran_and_is_no_refusal() {
+        let now = picture(vec![workflow("ramp", "1.0.0", "boxes = [\"lab-1\"]")]);
+        let mut then = now.clone();
+        let why = Refusal::new(&REVOKED, "its manifest counts as absent");
+        for workflow in then.workflows.values_mut() {
+            workflow.manifest = None;
+            workflow.runs = Err(why.clone());
+            workflow.void = Some(why.clone());
+        }
+        let rows = foresee(&now, &then, 0);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        let found = (rows[0].action, rows[0].rule, &*rows[0].r#box);
+        assert_eq!(found, (Action::Stop, Some("S-REVOKE-02"), "lab-1"));
+        assert_eq!(rows[0].to, None);
+        assert!(foresee(&then, &then, 0).is_empty());
     }
 
     #[test]

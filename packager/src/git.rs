@@ -190,6 +190,12 @@ impl Git {
         self.ask(["rev-parse", "-q", "--verify", "HEAD^{commit}"])
     }
 
+    /// Whether one commit is another one, or before it.
+    pub fn contains(&self, holder: &str, held: &str) -> Outcome<bool> {
+        let words = ["merge-base", "--is-ancestor", held, holder];
+        Ok(self.ask(words)?.is_some())
+    }
+
     /// A path below the git directory, where git keeps it (hooks, index, …).
     pub fn git_path(&self, name: &str) -> Outcome<PathBuf> {
         Ok(self.top.join(self.line(["rev-parse", "--git-path", name])?))

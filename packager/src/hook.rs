@@ -29,7 +29,7 @@ impl Hook {
 
     fn command(self) -> &'static str {
         match self {
-            Self::PrePush => "check --pushed",
+            Self::PrePush => "check --pushed \"$1\"",
             Self::PreReceive => "check --received",
         }
     }

@@ -86,10 +86,17 @@ impl Target {
         }
         let said = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
-        if RACES.iter().any(|race| said.contains(race)) && !said.contains("hook declined") {
+        let is_race = RACES.iter().any(|race| said.contains(race));
+        if (is_race && !said.contains("hook declined")) || self.has_moved(git) {
             return Ok(Pushed::Raced);
         }
         Err(self.failed("push to", &output))
+    }
+
+    /// Whether the remote's branch has what HEAD lacks: then a hook or the remote may have refused for that alone.
+    fn has_moved(&self, git: &Git) -> bool {
+        let theirs = self.fetch(git).ok().flatten();
+        theirs.is_some_and(|theirs| !git.contains("HEAD", &theirs).unwrap_or(true))
     }
 
     fn failed(&self, what: &str, output: &Output) -> Failure {
@@ -151,10 +158,7 @@ impl Target {
             Some(ours) if ours == head => format!("{head}^1"),
             _ => head.clone(),
         };
-        if git
-            .ask(["merge-base", "--is-ancestor", &base, &theirs])?
-            .is_none()
-        {
+        if !git.contains(&theirs, &base)? {
             return Err(Failure::new(
                 "others pushed meanwhile, and this branch has commits that they do not have",
             )

@@ -130,3 +130,56 @@ fn a_commit_that_boxes_refuse_is_exit_code_1_and_named() {
         .code(1)
         .says("S-TRUNK-04");
 }
+
+#[test]
+fn a_revocation_stops_what_ran_and_brings_the_version_before_back() {
+    let world = fleet();
+    world.keygen("bob", "ed25519");
+    let policy = |words: &[&str]| {
+        let mut typed = vec!["policy"];
+        typed.extend(words);
+        typed.push("--commit");
+        world.pack("deploy", &typed).ok();
+    };
+    policy(&["add-person", "bob", "--key", "../bob.pub"]);
+    policy(&[
+        "grant",
+        "bob",
+        "--may",
+        "publish,deploy",
+        "--workflows",
+        "*",
+    ]);
+    let begin = world.git("deploy", &["rev-parse", "HEAD"]);
+    world.bundle("evil", "evil", "1.0.0");
+    let by_bob = |words: &[&str]| {
+        let mut typed = words.to_vec();
+        typed.extend(["--key", "../bob"]);
+        world.pack("deploy", &typed).ok();
+    };
+    by_bob(&["publish", "../evil"]);
+    by_bob(&["deploy", "evil", "1.0.0", "--on", "lab-1"]);
+    by_bob(&["deploy", "ramp", "1.2.0", "--on", "all"]);
+    world.git("deploy", &["push", "-q", "origin", "main"]);
+    policy(&[
+        "revoke",
+        "bob",
+        "--from",
+        begin.trim(),
+        "--reason",
+        "stolen",
+    ]);
+    let said = world.pack("deploy", &["plan", "--json"]).ok().json();
+    assert_eq!(
+        rows(&said),
+        ["lab-1 stop evil", "till-1 stop ramp"],
+        "{said}"
+    );
+    assert_eq!(said[0]["rule"], "S-REVOKE-02");
+    // A box refuses nothing of this, so neither does the check; it says what is void.
+    world
+        .pack("deploy", &["check"])
+        .ok()
+        .says("manifests/evil.toml")
+        .says("S-REVOKE-02");
+}

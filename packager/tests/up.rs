@@ -250,3 +250,59 @@ fn a_lost_race_is_run_again_upon_what_the_others_pushed() {
     assert_eq!(world.read("deploy/dirty.txt"), "x\n");
     world.pack("deploy", &["check"]).ok();
 }
+
+/// Two clones of a hub; the trunk names a bundle that nobody published, which boxes refuse alone.
+fn with_a_standing_problem() -> World {
+    let world = World::with_repository();
+    world.git(".", &["init", "-q", "--bare", "-b", "main", "hub.git"]);
+    world.git("deploy", &["remote", "add", "origin", "../hub.git"]);
+    let gone = "version = \"9.9.9\"\n[on]\nall = true\n[run]\nmode = \"once\"\n";
+    world.write("deploy/manifests/gone.toml", gone);
+    world.git("deploy", &["add", "manifests"]);
+    world.git("deploy", &["commit", "-qm", "gone"]);
+    world.git("deploy", &["push", "-qu", "--no-verify", "origin", "main"]);
+    world.git(".", &["clone", "-q", "hub.git", "theirs"]);
+    world.pack("theirs", &["setup"]).ok();
+    world.pack("deploy", &["hook", "install"]).ok();
+    world.pack("theirs", &["hook", "install"]).ok();
+    world.bundle("ramp", "ramp", "1.2.0");
+    world.bundle("other", "other", "1.0.0");
+    world
+}
+
+#[test]
+fn a_lost_race_is_run_again_whatever_else_is_wrong_on_the_branch() {
+    let world = with_a_standing_problem();
+    world
+        .pack("theirs", &["up", "../other", "--on", "all"])
+        .ok();
+    world
+        .pack("deploy", &["up", "../ramp", "--on", "all"])
+        .ok()
+        .says("others pushed");
+    assert_eq!(
+        world.git("hub.git", &["rev-parse", "main"]),
+        world.git("deploy", &["rev-parse", "HEAD"])
+    );
+}
+
+#[test]
+fn the_pre_push_hook_tells_of_others_commits_and_not_of_their_problems() {
+    let world = with_a_standing_problem();
+    world
+        .pack("theirs", &["up", "../other", "--on", "all"])
+        .ok();
+    world.write("deploy/notes.txt", "mine\n");
+    world.git("deploy", &["add", "notes.txt"]);
+    world.git("deploy", &["commit", "-qm", "notes"]);
+    let refused = |words: &[&str], why: &str| {
+        let said = world.run("git", "deploy", words, b"").code(1).says(why);
+        assert!(!said.err.contains("gone.toml"), "{}", said.err);
+    };
+    refused(&["push"], "git pull --rebase");
+    // Who forces it would set the branch back.
+    refused(&["push", "-f"], "S-TRUNK-07");
+    world.git("deploy", &["fetch", "-q"]);
+    world.git("deploy", &["rebase", "-q", "origin/main"]);
+    world.git("deploy", &["push", "-q"]);
+}

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::process::Output;
 use swarm_tests::{
-    Deploy, GitOverHttp, GitOverSsh, World,
+    ByHand, Deploy, GitOverHttp, GitOverSsh, World,
     process::{output, run},
 };
 
@@ -170,5 +170,64 @@ fn a_hook_of_somebody_else_stays_and_a_clone_is_no_server() -> Result<()> {
             .code(),
         Some(1)
     );
+    Ok(())
+}
+
+#[test]
+fn the_commit_that_revokes_a_stolen_key_gets_in_whatever_the_key_left_behind() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.push()?;
+    guard(&world, &deploy)?;
+    deploy.try_pack(&["hook", "install"])?;
+    let stolen = world.key("bob")?;
+    let (key, public) = (
+        stolen.display().to_string(),
+        stolen.with_extension("pub").display().to_string(),
+    );
+    deploy.pack(&["policy", "add-person", "bob", "--key", &public, "--commit"])?;
+    let grant = ["policy", "grant", "bob", "--may", "publish,deploy,operate"];
+    deploy.pack(&[&grant[..], &["--workflows", "*", "--commit"]].concat())?;
+    let begin = deploy.head()?;
+    deploy.pack(&["new", "evil", "--engine", "sh"])?;
+    deploy.pack(&["up", "sources/evil", "--on", "all", "--key", &key])?;
+    let revoke = ["policy", "revoke", "bob", "--from", &begin];
+    deploy.pack(&[&revoke[..], &["--reason", "stolen", "--commit"]].concat())?;
+    // First through the hook of the clone, which notes what is void; the server's says the same.
+    let mut git = deploy.git_command();
+    let pushed = output(git.args(["push", "origin", "main"]))?;
+    let said = String::from_utf8_lossy(&pushed.stderr).into_owned();
+    assert!(pushed.status.success(), "{said}");
+    let notes = said.matches("S-REVOKE-02").count();
+    assert!(notes >= 2 && said.contains("manifests/evil.toml"), "{said}");
+    assert_eq!(at_remote(&deploy, "main")?, deploy.head()?);
+    Ok(())
+}
+
+#[test]
+fn what_no_clone_could_check_out_never_gets_in_not_even_in_a_bundle() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.push()?;
+    guard(&world, &deploy)?;
+    let hand = ByHand::new(&world, &deploy);
+    let head = deploy.head()?;
+    let blob = hand.object("blob", b"x")?;
+    for (place, mode, name) in [
+        ("sources", "100644", &b".."[..]),
+        ("sources", "106755", b"setuid"),
+        ("bundles/odd/1.0.0", "100644", b".GIT"),
+        ("bundles/odd/1.0.0", "100644", b"new\nline"),
+    ] {
+        let folder = hand.tree(&[(mode, name, blob.clone())])?;
+        let root = hand.graft(Some(&hand.head_tree()?), place, "40000", &folder)?;
+        hand.commit(&root, "odd")?;
+        let refused = push(&deploy, "origin", &["main"])?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{place} {name:?} got in: {said}");
+        assert!(said.contains("S-TRUNK-10"), "{place} {name:?}: {said}");
+        deploy.git(&["update-ref", "refs/heads/main", &head])?;
+    }
+    assert_eq!(at_remote(&deploy, "main")?, head);
     Ok(())
 }

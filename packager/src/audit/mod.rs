@@ -5,5 +5,6 @@ pub mod file;
 mod literal;
 mod placeholder;
 pub mod push;
+pub mod report;
 pub mod repository;
 pub mod trunk;

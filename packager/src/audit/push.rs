@@ -1,6 +1,7 @@
 //! One push: the trunk from where it is to where it would be, judged as every box judges it. Reads objects.
 //!
-//! What was wrong with single manifests and bundles before the push is not the push's: only what is new is found.
+//! What was wrong with single manifests and bundles before the push is not the push's: only what is new is found. What the push
+//! revokes is a note: the commit that takes a stolen key out of use gets in, whatever that key left behind.
 
 use super::{
     repository::{Report, of_trunk, published},
@@ -11,9 +12,18 @@ use crate::{
     failure::{Finding, Outcome},
     folder::of_refusal,
 };
-use std::collections::BTreeSet;
-use swarm_manifests::name::Name;
-use swarm_repository::{objects::Objects, trusted::Trusted, verifier::Verifier};
+use anyhow::Context as _;
+use std::{collections::BTreeSet, convert::Infallible};
+use swarm_manifests::{id::Oid, name::Name, problem::Problem, rules::trunk::TREE};
+use swarm_repository::{
+    allowed,
+    changes::{Change, changes},
+    commit::Commit,
+    objects::Objects,
+    rights,
+    trusted::Trusted,
+    verifier::Verifier,
+};
 
 /// Looks at `new` alone, as a box that stands at `old` (none: at the introduction) would, were it pushed.
 pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Outcome<Report> {
@@ -32,13 +42,39 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
         },
         None => Vec::new(),
     };
+    report.findings.extend(unclonable(&objects, old, &trusted)?);
     let known: BTreeSet<_> = before.into_iter().map(|(_, identity)| identity).collect();
     let found = inside(&objects, &mut verifier, &trusted)?;
     let new = found
         .into_iter()
         .filter(|(_, identity)| !known.contains(identity));
     report.findings.extend(new.map(|(finding, _)| finding));
+    report.note_the_void();
     Ok(report)
+}
+
+/// What the push brings into bundles that no clone could check out: boxes refuse such a bundle alone, here it never gets in.
+fn unclonable(objects: &Objects, old: Option<&str>, trusted: &Trusted) -> Outcome<Vec<Finding>> {
+    let tree = |id: Oid| -> Outcome<Oid> {
+        let commit = Commit::parse(&objects.commit(id)?).context("a commit that was judged")?;
+        Ok(commit.tree)
+    };
+    let old = old.map(|old| old.parse().context("not a commit id"));
+    let old = old.transpose()?.map(tree).transpose()?;
+    let mut found = Vec::new();
+    let mut note = |change: Change<'_>| {
+        let why = change
+            .new
+            .and_then(|(mode, _)| allowed::why_not(change.path, mode));
+        found.extend(why.map(|why| {
+            let path = rights::plain(change.path);
+            Finding::bare(Problem::whole(&path, &TREE, format!("it {why}")).hint(TREE.remedy))
+        }));
+        Ok::<_, Infallible>(())
+    };
+    changes(objects, "", old, Some(tree(trusted.head)?), &mut note)
+        .map_err(|error| anyhow::anyhow!("what the push changes: {error}"))?;
+    Ok(found)
 }
 
 /// What makes a finding the same at another head: its words, but for the head's id.

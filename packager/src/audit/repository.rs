@@ -1,6 +1,7 @@
 //! The whole repository: its files as they stand, its trunk as every box verifies it, and what refers to what.
 
-use super::{bundle, file, trunk};
+pub use super::report::Report;
+use super::{bundle, file, report::note_of, trunk};
 use crate::{
     deploy_repository::DeployRepository,
     failure::{Finding, Outcome},
@@ -22,7 +23,7 @@ use swarm_manifests::{
     policy,
     problem::{Problem, Refusal},
     roster,
-    rules::{bundle as rules, file::DUPLICATE, run::SECRET},
+    rules::{bundle as rules, file::DUPLICATE, run::SECRET, trunk::REVOKED},
 };
 use swarm_repository::{
     bundle::{Looked, VerifiedBundle},
@@ -30,23 +31,6 @@ use swarm_repository::{
     trusted::Trusted,
     verifier::Verifier,
 };
-
-/// What is wrong, and what may be.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// What a box would refuse.
-    pub findings: Vec<Finding>,
-    /// What it would not.
-    pub warnings: Vec<String>,
-}
-
-impl Report {
-    /// Both.
-    pub fn add(&mut self, other: Self) {
-        self.findings.extend(other.findings);
-        self.warnings.extend(other.warnings);
-    }
-}
 
 /// Looks at everything, uncommitted files as they stand in the working tree.
 pub fn check(repository: &DeployRepository) -> Outcome<Report> {
@@ -102,6 +86,7 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
             place.transpose()?;
         }
     }
+    report.note_the_void();
     Ok(report)
 }
 
@@ -152,14 +137,20 @@ fn unread(
     Ok(())
 }
 
-/// What waits for people, and what came back because a newer version is void: nothing is wrong with either.
+/// What waits for people, what is void, and what came back in place of that: nothing is wrong with either.
 fn waiting(
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,
     report: &mut Report,
 ) -> Outcome {
-    for found in verifier.snapshot(objects, trusted)?.workflows {
+    let snapshot = verifier.snapshot(objects, trusted)?;
+    let unread = snapshot.workflows.iter();
+    let unread = unread.filter_map(|found| found.manifest.as_ref().err());
+    let void = snapshot.problems.iter().chain(unread.flatten());
+    let void = void.filter(|problem| problem.rule == &REVOKED);
+    report.warnings.extend(void.map(note_of));
+    for found in snapshot.workflows {
         let path = &found.brought.path;
         if let Err(refusal) = approval::enough(&found.backing.tally, path) {
             report.warnings.push(format!("{path} waits: {refusal}"));

@@ -11,15 +11,15 @@ use crate::{
 };
 use anyhow::Context;
 use std::{io::BufRead, path::Path};
-use swarm_manifests::rules::trunk::NO_BRANCH;
+use swarm_manifests::rules::trunk::{NO_BRANCH, UNRELATED};
 
 /// What is to be checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
     /// A file, a bundle, a folder of files; none: the repository.
     Path(Option<&'a Path>),
-    /// What git tells a pre-push hook on stdin.
-    Pushed,
+    /// What git tells a pre-push hook on stdin, and as its first argument: the remote.
+    Pushed(&'a str),
     /// What git tells a pre-receive hook on stdin.
     Received,
 }
@@ -27,7 +27,7 @@ pub enum Asked<'a> {
 /// Checks it.
 pub fn run(asked: &Asked<'_>, json: bool) -> Outcome {
     let report = match asked {
-        Asked::Pushed => of_push()?,
+        Asked::Pushed(remote) => of_push(remote)?,
         Asked::Received => of_received()?,
         Asked::Path(None) => repository::check(&here()?)?,
         Asked::Path(Some(path)) => of_path(path)?,
@@ -155,7 +155,7 @@ fn there(id: &str) -> Option<&str> {
 }
 
 /// The commits that go to the deploy branch, and nothing else.
-fn of_push() -> Outcome<repository::Report> {
+fn of_push(remote: &str) -> Outcome<repository::Report> {
     let repository = here()?;
     let branch = trunk::branch(&repository.git)?;
     let mut report = repository::Report::default();
@@ -163,13 +163,33 @@ fn of_push() -> Outcome<repository::Report> {
         let (Some(commit), true) = (there(&words[1]), words[2] == branch) else {
             continue;
         };
-        // Where the remote is at something that was never fetched, git itself refuses the push.
-        let known = ["cat-file", "-e", &format!("{}^{{commit}}", words[3])];
-        let old = there(&words[3])
-            .filter(|_| repository.git.ask(known).is_ok_and(|found| found.is_some()));
+        let old = there(&words[3]);
+        if let Some(old) = old {
+            on_theirs(&repository.git, remote, (&branch, old), commit)?;
+        }
         report.add(push::check(&repository, old, commit)?);
     }
     Ok(report)
+}
+
+/// Where the remote is at something that was never fetched, others pushed meanwhile: it is fetched, and only what comes upon
+/// it may be pushed. Whatever else is wrong on the branch is judged from there, not by this push.
+fn on_theirs(git: &Git, remote: &str, (branch, old): (&str, &str), new: &str) -> Outcome {
+    let is_known = || {
+        let found = git.ask(["cat-file", "-e", &format!("{old}^{{commit}}")]);
+        found.map(|found| found.is_some())
+    };
+    if is_known()? {
+        return Ok(());
+    }
+    git.ask(["fetch", "-q", remote, branch])?;
+    if is_known()? && git.contains(new, old)? {
+        return Ok(());
+    }
+    let message =
+        format!("others pushed to {branch} of {remote} meanwhile: it is at {old:.10} now");
+    Err(Failure::rule(&UNRELATED, message)
+        .hint("git pull --rebase puts your commits upon theirs; then push again"))
 }
 
 /// On the server: what comes to the deploy branch.

@@ -67,8 +67,8 @@ pub fn run(cli: Cli) -> Outcome {
             pushed,
             received,
         } => {
-            let asked = match (pushed, received) {
-                (true, _) => check::Asked::Pushed,
+            let asked = match (&pushed, received) {
+                (Some(remote), _) => check::Asked::Pushed(remote),
                 (_, true) => check::Asked::Received,
                 _ => check::Asked::Path(path.as_deref()),
             };

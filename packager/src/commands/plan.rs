@@ -21,10 +21,10 @@ use swarm_manifests::{
     manifest::Manifest,
     problem::Refusal,
     revision::revision,
-    rules::{file::BAD_VALUE, run::SECRET},
+    rules::{file::BAD_VALUE, run::SECRET, trunk::REVOKED},
 };
 use swarm_repository::{
-    bundle::Looked, objects::Objects, secrets::Secrets, trusted::Trusted, verifier::Verifier,
+    bundle::Looked, objects::Objects, snapshot::Snapshot, trusted::Trusted, verifier::Verifier,
 };
 
 /// What boxes read; what is changed here and not committed is in the plan too.
@@ -194,15 +194,23 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
                 );
                 Workflow {
                     manifest: None,
+                    void: Some(refusal.clone()).filter(|why| why.rule == &REVOKED),
                     runs: Err(refusal),
                     waits: None,
+                    instead_of: None,
                 }
             }
-            Ok(manifest) => Workflow {
-                runs: runs(objects, verifier, trusted, (manifest, &snapshot.secrets))?,
-                waits: approval::enough(&found.backing.tally, &found.brought.path).err(),
-                manifest: Some(manifest.clone()),
-            },
+            Ok(manifest) => {
+                let runs = runs(objects, verifier, trusted, (manifest, &snapshot))?;
+                let void = runs.as_ref().err().filter(|why| why.rule == &REVOKED);
+                Workflow {
+                    void: void.or(found.backing.struck.as_ref()).cloned(),
+                    runs,
+                    waits: approval::enough(&found.backing.tally, &found.brought.path).err(),
+                    manifest: Some(manifest.clone()),
+                    instead_of: found.instead_of.clone(),
+                }
+            }
         };
         picture.workflows.insert(found.workflow.clone(), workflow);
     }
@@ -210,12 +218,16 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
 }
 
 /// The encrypted secrets that it names: others make another revision. Whether a box can read them, only the box can say.
-fn digests(manifest: &Manifest, secrets: &Secrets) -> Result<BTreeMap<String, Digest>, Refusal> {
+fn digests(manifest: &Manifest, snapshot: &Snapshot) -> Result<BTreeMap<String, Digest>, Refusal> {
     let named = manifest.secrets.iter().map(|(variable, name)| {
         let key = (manifest.workflow.clone(), name.clone());
-        let secret = secrets.get(&key).ok_or_else(|| {
-            let reason = format!("secrets/{}/{name}.age is not there", manifest.workflow);
-            Refusal::new(&SECRET, reason)
+        let secret = snapshot.secrets.get(&key).ok_or_else(|| {
+            let file = format!("secrets/{}/{name}.age", manifest.workflow);
+            let mut void = snapshot.problems.iter();
+            match void.find(|problem| problem.rule == &REVOKED && problem.file == file) {
+                Some(void) => Refusal::new(&REVOKED, format!("{file}: {}", void.message)),
+                None => Refusal::new(&SECRET, format!("{file} is not there")),
+            }
         })?;
         Ok((variable.clone(), secret.digest))
     });
@@ -227,13 +239,13 @@ fn runs(
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,
-    (manifest, secrets): (&Manifest, &Secrets),
+    (manifest, snapshot): (&Manifest, &Snapshot),
 ) -> Outcome<Result<Digest, Refusal>> {
     let wanted = (manifest.bundle.clone(), manifest.version.to_string());
     if let Some(refusal) = published(objects, verifier, trusted, &wanted)? {
         return Ok(Err(refusal));
     }
-    let secrets = match digests(manifest, secrets) {
+    let secrets = match digests(manifest, snapshot) {
         Ok(digests) => digests,
         Err(refusal) => return Ok(Err(refusal)),
     };

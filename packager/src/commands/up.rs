@@ -309,13 +309,7 @@ fn look(
         commit: made.commit.clone().unwrap_or_else(|| commit.into()),
     };
     let includes = |holder: &str, held: &str| {
-        holder == held
-            || matches!(
-                repository
-                    .git
-                    .ask(["merge-base", "--is-ancestor", held, holder]),
-                Ok(Some(_))
-            )
+        holder == held || matches!(repository.git.contains(holder, held), Ok(true))
     };
     watch::watch(url, &wanted, timeout, &includes)
 }

@@ -70,8 +70,7 @@ fn newest(repository: &DeployRepository) -> Outcome<String> {
     let Some(theirs) = target.fetch(&repository.git)? else {
         return Ok(head);
     };
-    let is_behind = ["merge-base", "--is-ancestor", &head, &theirs];
-    if repository.git.ask(is_behind)?.is_none() {
+    if !repository.git.contains(&theirs, &head)? {
         return Err(Failure::new("this branch has commits that the remote does not have")
             .hint("git push them, or set them aside (git branch mine, git reset --keep @{u}); then run it again"));
     }
