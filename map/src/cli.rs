@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
-use swarm_manifests::{name::Name, units::parse_duration};
+use swarm_manifests::{id::Digest, name::Name, units::parse_duration};
 
 /// The map: where boxes report, and people look.
 #[derive(Debug, Parser)]
@@ -99,11 +99,14 @@ pub struct StoreArg {
 /// What to do with the audit.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Look at every row: none changed, removed or reordered
+    /// Look at every row and at the seal: none changed, removed or reordered
     Verify {
         /// Where the map keeps everything
         #[command(flatten)]
         store: StoreArg,
+        /// A head that was printed earlier, and must be among the rows
+        #[arg(long, value_name = "HEAD")]
+        expect: Option<Digest>,
     },
 }
 

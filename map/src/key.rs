@@ -40,6 +40,15 @@ fn make(file: &Path) -> Result<PrivateKey> {
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
     let pair = Ed25519Keypair::from_seed(&seed);
     let key = PrivateKey::new(KeypairData::Ed25519(pair), "swarm map")?;
+    if put(file, &key)? {
+        return Ok(key);
+    }
+    // Another process was faster: its key counts.
+    open(file)
+}
+
+/// Writes the key into a new file, for nobody else; false where there is one already.
+pub fn put(file: &Path, key: &PrivateKey) -> Result<bool> {
     let text = key.to_openssh(LineEnding::LF)?;
     // Whole or absent: a key that was half written would stop the map for ever.
     let mut beside = file.as_os_str().to_owned();
@@ -54,19 +63,13 @@ fn make(file: &Path) -> Result<PrivateKey> {
         .with_context(|| format!("cannot make {}", beside.display()))?;
     new.write_all(text.as_bytes())?;
     new.sync_all()?;
-    match fs::hard_link(&beside, file) {
-        Ok(()) => {}
-        // Another process was faster: its key counts.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fs::remove_file(&beside)?;
-            return open(file);
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot make {}", file.display()));
-        }
-    }
+    let linked = fs::hard_link(&beside, file);
     fs::remove_file(&beside)?;
-    Ok(key)
+    match linked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot make {}", file.display())),
+    }
 }
 
 #[cfg(test)]

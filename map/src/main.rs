@@ -38,8 +38,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         } => commands::token::run(&store.store, &name, replace, valid),
         Command::Key { store } => commands::key::run(&store.store),
         Command::Audit {
-            command: AuditCommand::Verify { store },
-        } => commands::audit::run(&store.store),
+            command: AuditCommand::Verify { store, expect },
+        } => commands::audit::run(&store.store, expect),
         Command::Backup { store, file } => commands::copy::backup(&store.store, &file),
         Command::Restore { store, file } => commands::copy::restore(&store.store, &file),
         Command::Inventory {

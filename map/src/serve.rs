@@ -1,12 +1,14 @@
 //! The map itself: the rooms are opened, joined, and closed again in order. Touches everything, decides nothing.
 
 mod folding;
+mod sealing;
 
 use crate::{
     app::{App, Rooms, Seats},
     feed::Feed,
     fleet::fold,
     http::{listen, routes, tls},
+    key,
     mirror::Mirror,
     nudge::Nudges,
     session::Challenger,
@@ -16,6 +18,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use folding::Folding;
 use jiff::{SignedDuration, Timestamp};
+use sealing::Sealing;
 use std::{io::IsTerminal as _, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -79,6 +82,7 @@ pub async fn serve(
     let House {
         app,
         tasks,
+        sealing,
         threads,
     } = open(settings, address.port(), &stop)?;
     let router = routes::router(&app);
@@ -86,11 +90,14 @@ pub async fn serve(
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    // What happened last is sealed too, now that nothing else comes.
+    let sealed = sealing.seal().await;
     // The store's thread ends with the last handle on it: everything that was answered is written.
-    drop(app);
+    drop((app, sealing));
     for (name, thread) in threads {
         join(name, thread).await?;
     }
+    sealed.context("sealing the audit")?;
     tracing::info!("ended");
     served
 }
@@ -99,6 +106,7 @@ pub async fn serve(
 struct House {
     app: App,
     tasks: TaskTracker,
+    sealing: Sealing,
     /// In the order in which they are waited for.
     threads: Vec<(&'static str, JoinHandle<()>)>,
 }
@@ -135,6 +143,9 @@ fn open(settings: Settings, port: u16, stop: &CancellationToken) -> Result<House
         heartbeat,
     };
     tasks.spawn(folding.run(stop.clone()));
+    let key = key::open(&key::beside(&settings.store))?;
+    let sealing = Sealing::new(store.clone(), key);
+    tasks.spawn(sealing.clone().run(stop.clone()));
     let challenger =
         Challenger::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
     let app = App::new(Rooms {
@@ -151,6 +162,7 @@ fn open(settings: Settings, port: u16, stop: &CancellationToken) -> Result<House
     Ok(House {
         app,
         tasks,
+        sealing,
         threads,
     })
 }

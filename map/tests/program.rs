@@ -7,6 +7,7 @@ mod world;
 use rusqlite::Connection;
 use serde_json::json;
 use std::{
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
@@ -126,7 +127,15 @@ fn audit_verify_finds_rows_that_were_changed_removed_or_reordered() {
     let output = run(&["audit", "verify", "--store", &store]);
     assert!(output.status.success(), "{}", says(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("7 entries"));
+    let head = String::from_utf8_lossy(&output.stdout).into_owned();
+    let head = head.trim().rsplit(' ').next().unwrap();
+    let expect = |head: &str| run(&["audit", "verify", "--store", &store, "--expect", head]);
+    assert!(expect(head).status.success());
+    let other = expect(&format!("sha256:{}", "f".repeat(64)));
+    assert!(says(&other).contains("was expected"), "{}", says(&other));
     let whole = std::fs::read(folder.path().join("map.db")).unwrap();
+    let key = folder.path().join("changed.db.key");
+    std::fs::copy(folder.path().join("map.db.key"), &key).unwrap();
     for (what, sql) in [
         (
             "a changed body",
@@ -151,6 +160,18 @@ fn audit_verify_finds_rows_that_were_changed_removed_or_reordered() {
         (
             "an added row",
             "INSERT INTO audit (id, prev, hash, body) SELECT 8, hash, zeroblob(32), body FROM audit WHERE id = 7",
+        ),
+        (
+            "removed last rows, and the head says so",
+            "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)",
+        ),
+        (
+            "removed last rows with their seal",
+            "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5); DELETE FROM audit_seal",
+        ),
+        (
+            "removed last rows with a seal that says so",
+            "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5); UPDATE audit_seal SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)",
         ),
         (
             "closed gap",
@@ -199,6 +220,26 @@ fn a_backup_restores_to_the_same_fleet() {
         run(&["audit", "verify", "--store", &other]).stdout,
         run(&["audit", "verify", "--store", &store]).stdout
     );
+    assert_eq!(
+        run(&["key", "--store", &other]).stdout,
+        run(&["key", "--store", &store]).stdout,
+        "boxes would not know the map again"
+    );
+    let secret = std::fs::read_to_string(folder.path().join("other.db.key")).unwrap();
+    let secret = secret.lines().nth(3).unwrap();
+    for (name, has_key) in [
+        ("map.db", false),
+        ("copy.db", true),
+        ("other.db", false),
+        ("other.db.key", true),
+    ] {
+        let path = folder.path().join(name);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+        let bytes = std::fs::read(&path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.contains(secret), has_key, "the key in {name}");
+    }
     assert_eq!(
         run(&["inventory", "--store", &other]).stdout,
         run(&["inventory", "--store", &store]).stdout

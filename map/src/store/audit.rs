@@ -2,8 +2,8 @@
 //! Touches the database it is given.
 //!
 //! A row's hash covers its number, the hash before it and its body; the columns that filters use are computed by `SQLite`
-//! from that body, so there is nothing beside it that could lie. What a chain cannot show is a database that was written
-//! anew from its first row: compare the head that `audit verify` prints with one noted earlier.
+//! from that body, so there is nothing beside it that could lie. What a chain cannot show is that its end was cut off, or that it was
+//! written anew from its first row: that shows its [`seal`](super::seal), or a head that was noted earlier (`audit verify --expect`).
 
 use super::StoreError;
 use jiff::Timestamp;
@@ -136,13 +136,13 @@ pub fn append(db: &Connection, body: Body) -> Result<Option<Entry>, StoreError> 
     let (last, prev) = head(db)?;
     let id = last + 1;
     let text = serde_json::to_string(&body)?;
-    let hash = chained(id, &prev, &text);
+    let hash = chained(id, &prev.0, &text);
     db.prepare_cached(
         "INSERT INTO audit (id, prev, hash, event, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute(params![
         id,
-        prev,
+        &prev.0[..],
         &hash.0[..],
         event.as_ref().map(|e| &e[..]),
         text
@@ -152,10 +152,34 @@ pub fn append(db: &Connection, body: Body) -> Result<Option<Entry>, StoreError> 
     Ok(Some(Entry { id, hash, body }))
 }
 
-fn head(db: &Connection) -> Result<(u64, Vec<u8>), StoreError> {
-    Ok(db
+/// The newest row's number (0: there is none yet) and hash.
+pub(super) fn head(db: &Connection) -> Result<(u64, Digest), StoreError> {
+    let (id, hash) = db
         .prepare_cached("SELECT id, hash FROM audit_head")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((id, digest(hash, id)?))
+}
+
+/// The hash of this row, where it is there.
+pub fn hash_of(db: &Connection, id: u64) -> Result<Option<Digest>, StoreError> {
+    let found = db
+        .prepare_cached("SELECT hash FROM audit WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    found.map(|hash| digest(hash, id)).transpose()
+}
+
+/// Whether one of the rows has this hash.
+pub fn has(db: &Connection, hash: Digest) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM audit WHERE hash = ?1")?
+        .exists([&hash.0[..]])?)
+}
+
+pub(super) fn digest(hash: Vec<u8>, id: u64) -> Result<Digest, StoreError> {
+    hash.try_into()
+        .map(Digest)
+        .map_err(|_| StoreError::Corrupt(format!("the hash of audit row {id}")))
 }
 
 /// Up to `limit` rows, newest first.
@@ -189,13 +213,9 @@ pub fn page(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<Entry>, 
     )?;
     rows.map(|row| {
         let (id, hash, body) = row?;
-        let hash = hash
-            .try_into()
-            .map(Digest)
-            .map_err(|_| StoreError::Corrupt(format!("the hash of audit row {id}")))?;
         Ok(Entry {
             id,
-            hash,
+            hash: digest(hash, id)?,
             body: serde_json::from_str(&body)?,
         })
     })
@@ -243,13 +263,8 @@ pub fn verify(db: &Connection) -> Result<Verdict, StoreError> {
         );
         return Ok(Verdict::Broken { id: last.0, what });
     }
-    let head = last
-        .1
-        .try_into()
-        .map(Digest)
-        .map_err(|_| StoreError::Corrupt("the hash of the newest audit row".into()))?;
     Ok(Verdict::Whole {
         count: last.0,
-        head,
+        head: digest(last.1, last.0)?,
     })
 }

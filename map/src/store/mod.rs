@@ -7,6 +7,7 @@ pub mod people;
 pub mod reports;
 pub mod requests;
 pub mod schema;
+pub mod seal;
 pub mod sessions;
 pub mod tokens;
 
@@ -36,6 +37,8 @@ const QUEUE: usize = 256;
 pub enum StoreError {
     #[error("{} is not there; swarm-map serve or swarm-map token makes it", .0.display())]
     Absent(PathBuf),
+    #[error("{}", .0.display())]
+    File(PathBuf, #[source] std::io::Error),
     #[error("the database has version {found}, this program knows {known}")]
     Version { found: i64, known: i64 },
     #[error("the database")]

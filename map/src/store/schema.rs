@@ -1,14 +1,17 @@
 //! The tables of the map's database, and how it is opened. Touches one `SQLite` file.
 
-use super::{StoreError, requests};
+use super::{StoreError, requests, seal};
 use rusqlite::{Connection, ErrorCode};
 use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     time::{Duration, Instant},
 };
 
 /// What `PRAGMA user_version` says of a database that this program understands.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// How long another process may hold the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +83,33 @@ PRAGMA user_version = 1;
 
 /// Opens the database, and makes it where there is none yet.
 pub fn open_or_create(path: &Path) -> Result<Connection, StoreError> {
+    keep_private(path)?;
     prepare(Connection::open(path)?)
+}
+
+/// Makes the file where there is none, for nobody but us; one that everybody could read is closed. It has every name of the
+/// fleet in it. `SQLite` gives the files beside it the same mode.
+pub fn keep_private(path: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::File(path.to_owned(), error);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let is_open = fs::metadata(&name).is_ok_and(|about| about.mode() & 0o007 != 0);
+        if is_open {
+            fs::set_permissions(&name, Permissions::from_mode(0o600)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a database that is there already.
@@ -99,24 +128,17 @@ fn prepare(mut db: Connection) -> Result<Connection, StoreError> {
     db.pragma_update(None, "synchronous", "normal")?;
     db.pragma_update(None, "trusted_schema", false)?;
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    match tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
-        0 => {
-            tx.execute_batch(TABLES)?;
-            tx.execute_batch(SECOND)?;
-            tx.execute_batch(requests::TABLES)?;
-        }
-        1 => {
-            tx.execute_batch(SECOND)?;
-            tx.execute_batch(requests::TABLES)?;
-        }
-        2 => tx.execute_batch(requests::TABLES)?,
-        VERSION => {}
-        found => {
-            return Err(StoreError::Version {
-                found,
-                known: VERSION,
-            });
-        }
+    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let steps = [TABLES, SECOND, requests::TABLES, seal::TABLES];
+    let done = usize::try_from(found)
+        .ok()
+        .filter(|done| *done <= steps.len());
+    let Some(done) = done else {
+        let known = VERSION;
+        return Err(StoreError::Version { found, known });
+    };
+    for step in &steps[done..] {
+        tx.execute_batch(step)?;
     }
     tx.commit()?;
     Ok(db)

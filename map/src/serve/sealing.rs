@@ -1,0 +1,41 @@
+//! The audit is sealed at intervals, and once more at the end. Asks the store.
+
+use crate::store::{Store, StoreError, seal};
+use ssh_key::PrivateKey;
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// So old is the newest row that is not sealed yet, at most.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What seals need.
+#[derive(Clone)]
+pub(super) struct Sealing {
+    store: Store,
+    key: Arc<PrivateKey>,
+}
+
+impl Sealing {
+    pub(super) fn new(store: Store, key: PrivateKey) -> Self {
+        let key = Arc::new(key);
+        Self { store, key }
+    }
+
+    /// Seals what is there now.
+    pub(super) async fn seal(&self) -> Result<(), StoreError> {
+        let key = Arc::clone(&self.key);
+        self.store
+            .ask(move |ledger| seal::renew(&ledger.db, &key))
+            .await
+    }
+
+    /// Seals until told to stop.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            if let Err(error) = self.seal().await {
+                tracing::error!(%error, "the audit cannot be sealed");
+            }
+        }
+    }
+}
