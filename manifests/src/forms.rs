@@ -50,7 +50,7 @@ forms! {
     SELECTOR: "a selector such as 'site == \"berkeley\"'", "", BAD_VALUE, |_| None;
     SCHEDULE: "a calendar event such as \"Mon..Fri 02:00\" or a line of crontab such as \"0 2 * * 1-5\"", "", BAD_VALUE, |text| crate::schedule::Schedule::parse(text).err();
     REQUIREMENT: "a requirement such as \">=18\", \"*\" or \">=1G\"", "", BAD_VALUE, |text| crate::facts::Requirement::parse(text).err();
-    KEY: "an OpenSSH public key such as \"ssh-ed25519 AAAA… alice@laptop\"", "^(ssh-|ecdsa-|sk-)", BAD_VALUE, |text| words(key::read(text)).map(|why| format!("is not taken: {why}"));
+    KEY: "an OpenSSH public key such as \"ssh-ed25519 AAAA… alice@laptop\"", "^(ssh-|ecdsa-|sk-)", BAD_VALUE, |text| words(key::read(text));
     FINGERPRINT: "a key's fingerprint \"SHA256:…\" as ssh-keygen -l prints it", "^SHA256:[A-Za-z0-9+/]{43}$", BAD_VALUE, fingerprint;
     OID: "a full commit id of 40 hexadecimal digits", "^[0-9a-f]{40}$", BAD_VALUE, |text| words(text.parse::<Oid>()).map(|_| "is not one of 40 lower-case hexadecimal digits".into());
     SHA256: "a SHA-256 of 64 hexadecimal digits", "^(sha256:)?[0-9a-f]{64}$", BAD_VALUE, |text| sha256(text).is_none().then(|| "does not have 64 lower-case hexadecimal digits".into());
@@ -325,5 +325,16 @@ fn map_url(text: &str) -> Option<String> {
         Some(("http", rest)) if is_loopback(authority(rest).1) => None,
         Some(("http", _)) => Some("is http://, which is taken on loopback only".into()),
         _ => Some("does not begin with https:// and a host".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_taken_is_said_so_once() {
+        let why = (KEY.check)("").expect("it is no key");
+        assert_eq!(why.matches("is not taken").count(), 1, "{why}");
     }
 }

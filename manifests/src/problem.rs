@@ -2,7 +2,10 @@
 
 use crate::rules::Rule;
 use serde::Serialize;
-use std::{fmt, ops::Range};
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+};
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +72,18 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.line, self.column) {
-            (0, _) => write!(f, "{}: {} [{}]", self.file, self.message, self.rule.id)?,
-            (line, column) => write!(
-                f,
-                "{}:{line}:{column}: {} [{}]",
-                self.file, self.message, self.rule.id
-            )?,
+        for c in self.file.chars() {
+            // A file may have a line's end in its name: it is shown, and makes no second line.
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
         }
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {} [{}]", self.message, self.rule.id)?;
         self.hint
             .as_ref()
             .map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
@@ -137,3 +144,18 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_s_end_in_the_name_of_a_file_makes_no_second_line() {
+        let rule = &crate::rules::file::BAD_VALUE;
+        let problem = Problem::whole("manifests/a\n\u{1b}.toml", rule, "is wrong");
+        assert_eq!(
+            problem.to_string(),
+            format!("manifests/a\\n\\u{{1b}}.toml: is wrong [{}]", rule.id)
+        );
+    }
+}

@@ -9,7 +9,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
 };
 use serde_json::{Value, json};
 use swarm_wire::hook::{self, Provider};
@@ -44,7 +44,14 @@ async fn take(
             "too many webhooks at a time",
         )
     })?;
-    let bytes = body::read(body, body::LARGE, app.settings.patience).await?;
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            hook::COMPRESSED,
+        ));
+    }
+    let bytes = body::read(body, hook::MAX_BODY, app.settings.patience).await?;
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
     let header = |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok());
     hook::verify(provider, header, &bytes, &app.settings.webhook_secrets, now).map_err(

@@ -99,6 +99,22 @@ fn a_webhook_nudges_every_box_that_watches() {
 }
 
 #[test]
+fn a_compressed_or_too_large_webhook_is_refused_as_an_agent_refuses_it() {
+    let map = Map::start_with(|settings| settings.webhook_secrets = vec!["secret".into()]);
+    let body = b"{}";
+    let headers = [
+        ("X-Hub-Signature-256", &*signed(body)),
+        ("Content-Encoding", "gzip"),
+    ];
+    map.request("POST", "/hooks/github", &headers, body)
+        .is_problem(415);
+    let large = vec![b' '; (1 << 20) + 1];
+    let headers = [("X-Hub-Signature-256", &*signed(&large))];
+    map.request("POST", "/hooks/github", &headers, &large)
+        .is_problem(413);
+}
+
+#[test]
 fn a_forged_webhook_nudges_nobody() {
     let map = Map::start_with(|settings| settings.webhook_secrets = vec!["secret".into()]);
     let body = b"{}";

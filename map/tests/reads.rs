@@ -260,6 +260,10 @@ fn figures_are_openmetrics_and_name_nobody() {
         answer
             .body
             .contains("swarm_map_boxes{state=\"online\"} 3\n")
+            && map
+                .get("/metrics")
+                .body
+                .contains("swarm_map_boxes{state=\"forked\"} 0\n")
             && answer.body.ends_with("# EOF\n"),
         "{}",
         answer.body

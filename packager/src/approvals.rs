@@ -16,6 +16,7 @@ use swarm_manifests::{
 #[derive(Debug, Clone)]
 pub struct Standing {
     stand: Stand,
+    has_files: bool,
 }
 
 impl Standing {
@@ -39,6 +40,11 @@ impl Standing {
     /// Who is there, who is missing, in words.
     pub fn in_words(&self) -> String {
         self.tally().sentence("admins")
+    }
+
+    /// Whether there are approvals in files, be they good or not.
+    pub fn has_files(&self) -> bool {
+        self.has_files
     }
 
     /// Approvals that do not count: the file, and why.
@@ -96,6 +102,7 @@ pub fn of_policy(
     };
     Ok(Standing {
         stand: proposal.stand(&approvals, signer),
+        has_files: !files.is_empty(),
     })
 }
 

@@ -138,12 +138,13 @@ impl Proposed {
     }
 
     fn message(&self) -> String {
-        let first = self
-            .sentences()
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| "the policy".into());
-        format!("policy {}: {first}", self.new.version)
+        let sentences = self.sentences();
+        let said = if sentences.is_empty() {
+            "the policy".into()
+        } else {
+            sentences.join("; ")
+        };
+        format!("policy {}: {said}", self.new.version)
     }
 
     /// Says what changes.
@@ -174,8 +175,13 @@ impl Proposed {
             } else {
                 "enough admins stand behind it, the commit's signer among them"
             };
+            let files = if standing.has_files() {
+                "policy.toml policy.sigs"
+            } else {
+                "policy.toml"
+            };
             talk::say(format!(
-                "{alone}; next:\n  git add -A policy.toml policy.sigs; git commit -m \"{}\"; git push\n(policy.sigs only where it is there; or run this with --commit)",
+                "{alone}; next:\n  git add -A {files}; git commit -m \"{}\"; git push\n(or run this with --commit)",
                 self.message().replace(['"', '`', '$', '\\'], "'")
             ));
         } else {

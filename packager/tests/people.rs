@@ -352,3 +352,25 @@ fn a_box_leaves_the_roster() {
     world.pack("deploy", &["who", "reads", "lab-1"]).code(3);
     world.pack("deploy", &["check"]).ok();
 }
+
+#[test]
+fn what_is_to_be_typed_next_works_as_it_is_printed_and_says_the_whole_change() {
+    let world = World::with_repository();
+    world.keygen("bob", "ed25519");
+    let add = ["policy", "add-person", "bob", "--key", "../bob.pub"];
+    world.pack("deploy", &add).ok();
+    let grant = ["policy", "grant", "bob", "--may", "deploy"];
+    let said = world
+        .pack("deploy", &[&grant[..], &["--workflows", "ramp"]].concat())
+        .ok();
+    let line = said.err.lines().find(|line| line.contains("git add"));
+    let line = line.expect("the next step").replace("; git push", "");
+    world.run("sh", "deploy", &["-ec", &line], b"").ok();
+    let message = world.git("deploy", &["log", "-1", "--format=%s"]);
+    assert!(
+        message.contains("bob") && message.contains("deploy ramp"),
+        "{message}"
+    );
+    assert_eq!(world.git("deploy", &["status", "--porcelain"]), "");
+    world.pack("deploy", &["check"]).ok();
+}

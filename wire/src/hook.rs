@@ -44,6 +44,12 @@ impl FromStr for Provider {
     }
 }
 
+/// The largest delivery, in bytes.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// What is said of a body that came compressed: signatures are over what was sent, and nobody unpacks what strangers send.
+pub const COMPRESSED: &str = "send it uncompressed";
+
 /// Why a delivery does not count (rule S-HOOK-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HookError {

@@ -59,6 +59,12 @@ impl Walk {
             {
                 to
             }
+            // Nothing was pushed since the introduction.
+            Ok(Advance::Same)
+                if (introduced.head, introduced.position) == (witness.commit, witness.position) =>
+            {
+                introduced.clone()
+            }
             _ => {
                 tracing::warn!(
                     position = witness.position,

@@ -43,6 +43,7 @@ pub async fn metrics(State(app): State<App>) -> Response {
     let mut boxes: BTreeMap<&str, usize> = [
         BoxState::Online,
         BoxState::Stale,
+        BoxState::Forked,
         BoxState::Late,
         BoxState::Offline,
         BoxState::Pending,

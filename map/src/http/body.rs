@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// The largest report or webhook.
+/// The largest report.
 pub const LARGE: usize = 8 << 20;
 /// The largest of anything else.
 pub const SMALL: usize = 64 << 10;

@@ -151,3 +151,22 @@ async fn a_compressed_or_endless_body_is_not_read() {
     assert_eq!(server.send(&chunks).await, 413);
     assert_eq!(server.nudges(), 0);
 }
+
+#[tokio::test]
+async fn a_refusal_is_a_problem_as_the_map_has_it() {
+    let server = server(&["s"]).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    let request =
+        "POST /hooks/github HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(
+        head.contains("content-type: application/problem+json"),
+        "{head}"
+    );
+    let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let found = (&problem["status"], &problem["rule"]);
+    assert_eq!(found, (&401.into(), &"S-HOOK-01".into()), "{problem}");
+}
