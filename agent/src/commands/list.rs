@@ -2,7 +2,7 @@
 
 use super::{Context, Outcome, ask, fleet, out, table, text};
 use crate::cli::Fleet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use swarm_manifests::{rules::trunk::MASS_REMOVAL, status::Row};
 use swarm_supervisor::protocol::Request;
 
@@ -38,18 +38,13 @@ fn lay_out(rows: &[Row], with_box: bool, width: Option<usize>) -> String {
     if with_box {
         heads.insert(0, "BOX");
     }
-    let many = |row: &Row| {
-        row.instance > 0
-            || rows.iter().any(|other| {
-                other.instance > 0
-                    && other.workflow == row.workflow
-                    && other.box_name == row.box_name
-            })
-    };
+    let place = |row: &Row| (row.box_name.clone(), row.workflow.clone());
+    let further = rows.iter().filter(|row| row.instance > 0);
+    let many: BTreeSet<_> = further.map(place).collect();
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
-            let name = if many(row) {
+            let name = if !many.is_empty() && many.contains(&place(row)) {
                 format!("{}/{}", row.workflow, row.instance)
             } else {
                 row.workflow.clone()

@@ -203,7 +203,7 @@ impl Group {
 }
 
 fn collect_pids(folder: &Path, pids: &mut Vec<i32>) {
-    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let text = kernel_file::read_list(&folder.join("cgroup.procs")).unwrap_or_default();
     // Two links are its own: nothing is below it.
     let is_leaf = folder.metadata().is_ok_and(|meta| meta.nlink() == 2);
     pids.extend(

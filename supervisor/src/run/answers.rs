@@ -18,6 +18,8 @@ use std::{
 };
 use swarm_manifests::{name::Name, status::Row};
 
+/// So many workflows are told of at once.
+const PORTION: usize = 100;
 /// The longest reason that is kept, in characters.
 const REASON: usize = 1000;
 
@@ -71,14 +73,7 @@ impl Supervisor {
             return self.control.fail(id, 4, message, None);
         }
         match request {
-            Request::List { full } => {
-                let rows = self.rows(full);
-                self.control.say(id, &Response::Rows(rows));
-                let trouble = self.agent.trouble.as_ref().filter(|_| !full);
-                let message = trouble
-                    .map(|it| format!("the trunk does not move on: {} [{}]", it.reason, it.rule));
-                self.control.say(id, &Response::Done { exit: 0, message });
-            }
+            Request::List { full } => self.answer_list(id, full),
             Request::Kill {
                 workflow,
                 reason,
@@ -119,6 +114,23 @@ impl Supervisor {
         }
     }
 
+    /// In portions, each on its way while the next is made: whoever reads has something to do meanwhile.
+    fn answer_list(&mut self, id: u64, full: bool) {
+        for portion in self.names().chunks(PORTION) {
+            let rows = self.rows(portion, full);
+            let Some(client) = self.control.clients.get_mut(&id) else {
+                return;
+            };
+            client.say(&Response::Rows(rows));
+            // What does not fit now goes when there is room.
+            client.write();
+        }
+        let trouble = self.agent.trouble.as_ref().filter(|_| !full);
+        let message =
+            trouble.map(|it| format!("the trunk does not move on: {} [{}]", it.reason, it.rule));
+        self.control.say(id, &Response::Done { exit: 0, message });
+    }
+
     fn order(&self, id: u64, reason: Option<String>) -> Order {
         let client = self.control.clients.get(&id);
         let (by, key) = match client.map(|client| (&client.person, client.uid)) {
@@ -133,18 +145,21 @@ impl Supervisor {
         }
     }
 
-    /// Every row of this box, with what each tree uses.
-    pub(super) fn rows(&mut self, full: bool) -> Vec<Row> {
+    /// Every workflow of this box.
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.workflows.keys().cloned().collect()
+    }
+
+    /// Every row of these workflows, with what each tree uses.
+    pub(super) fn rows(&mut self, names: &[Name], full: bool) -> Vec<Row> {
         if full {
-            for name in self.workflows.keys().cloned().collect::<Vec<_>>() {
-                self.read_protections(&name);
+            for name in names {
+                self.read_protections(name);
             }
         }
         let now = clock::now();
-        let rows = self
-            .workflows
-            .values()
-            .flat_map(|workflow| self.rows_of(workflow, full, now));
+        let workflows = names.iter().filter_map(|name| self.workflows.get(name));
+        let rows = workflows.flat_map(|workflow| self.rows_of(workflow, full, now));
         rows.collect()
     }
 

@@ -261,13 +261,12 @@ impl World {
     }
 
     pub fn list(&self, full: bool) -> Vec<Row> {
-        self.ask(&Request::List { full })
-            .into_iter()
-            .find_map(|response| match response {
-                Response::Rows(rows) => Some(rows),
-                _ => None,
-            })
-            .expect("rows")
+        let answers = self.ask(&Request::List { full }).into_iter();
+        let rows = answers.filter_map(|response| match response {
+            Response::Rows(rows) => Some(rows),
+            _ => None,
+        });
+        rows.flatten().collect()
     }
 
     pub fn log(&self, workflow: &str) -> Vec<String> {

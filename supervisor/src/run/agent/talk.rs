@@ -1,6 +1,6 @@
 //! What agent and supervisor say to each other: orders and answers come in, what changed and what is asked goes out. Touches their socket.
 
-use super::{super::Supervisor, OUT};
+use super::{super::Supervisor, OUT, START};
 use crate::{
     ceiling,
     control::Person,
@@ -9,7 +9,12 @@ use crate::{
     protocol::{Actual, FromAgent, Query, Response, Standing, ToAgent},
     time::BootTime,
 };
-use std::{collections::BTreeMap, io, os::fd::AsFd as _, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    os::fd::AsFd as _,
+    time::Duration,
+};
 use swarm_manifests::name::Name;
 
 /// Between two tellings of what changed.
@@ -20,6 +25,8 @@ const START_PACE: Duration = Duration::from_millis(500);
 const READ: usize = 64 << 10;
 /// So many descriptors may have come with what is not decoded yet.
 const PASSED: usize = 512;
+/// More records than this at once are much.
+const MANY: usize = 64;
 /// So many workflows in one telling.
 const PORTION: usize = 64;
 
@@ -107,7 +114,7 @@ impl Supervisor {
                 self.record(record, sync);
             }
             FromAgent::Measure => {
-                let (rows, traffic) = (self.rows(true), self.traffic());
+                let (rows, traffic) = (self.rows(&self.names(), true), self.traffic());
                 self.agent.say(&ToAgent::Measured { rows, traffic });
             }
             FromAgent::Mark(mark) => self.agent.mark = Some(mark),
@@ -273,6 +280,13 @@ impl Supervisor {
                 break;
             };
             self.agent.say(&ToAgent::Journaled(record));
+        }
+        let backlog = &mut self.agent.backlog;
+        if backlog.is_empty() && backlog.capacity() > MANY {
+            // The place of a thousand records is a megabyte; and much has happened that needed more for a while.
+            *backlog = VecDeque::new();
+            let later = || clock::now() + START;
+            self.agent.settled.get_or_insert_with(later);
         }
     }
 
