@@ -1,15 +1,15 @@
 //! Names and patterns (SPEC §2). Pure.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 /// The longest name there is, in bytes.
 pub const MAX_NAME: usize = 63;
 
-/// The name of a box, bundle, workflow, person, team or secret: `[a-z0-9][a-z0-9-]{0,62}`.
+/// The name of a box, bundle, workflow, person, team or secret: `[a-z0-9][a-z0-9-]{0,62}`. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why some text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +67,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 

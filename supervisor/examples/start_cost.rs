@@ -61,7 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let child = spawn::spawn(launch)?;
         ours.push(begun.elapsed());
         if words.is_empty() {
-            words = protections::read_back(child.pid);
+            let said = protections::read_back(child.pid);
+            words = said.words().map(str::to_owned).collect();
         }
         tree.kill()?;
         while child.pidfd.wait()?.is_none() {

@@ -101,7 +101,8 @@ pub(crate) struct Supervisor {
     vault: vault::Vault,
     watch: Watch,
     signals: SignalFd,
-    workflows: BTreeMap<Name, Workflow>,
+    /// Boxed: a map moves what is in it, and has place for eleven where there are six.
+    workflows: BTreeMap<Name, Box<Workflow>>,
     queue: VecDeque<(Name, Event)>,
     unsaved: BTreeSet<Name>,
     /// Workflows that the agent, and clients that wait, have to look at again.
@@ -362,7 +363,7 @@ impl Supervisor {
         let mut workflow = self
             .workflows
             .remove(name)
-            .unwrap_or_else(|| self.appeared(name));
+            .unwrap_or_else(|| Box::new(self.appeared(name)));
         let before = workflow.state.clone();
         let now = Now {
             boot: clock::now(),

@@ -210,7 +210,10 @@ fn read(path: &Path) -> Result<(Slots, Loaded), String> {
     let (even, odd) = bytes.split_at(bytes.len() / 2);
     let newest = [even, odd].into_iter().filter_map(whole).max();
     let (number, text) = newest.ok_or("nothing in it is whole")?;
-    let saved: Saved<State> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let mut saved: Saved<State> =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    // Read one by one, there is place for four; and most have one.
+    saved.state.instances.shrink_to_fit();
     if saved.format != FORMAT {
         return Err(format!("it has format {}, not {FORMAT}", saved.format));
     }

@@ -343,7 +343,8 @@ fn a_granted_folder_is_seen_as_it_was_granted() {
 fn the_protections_are_read_back_from_the_kernel() {
     let world = World::new();
     let child = world.spawn(world.shell("sleep 60", UID)).expect("started");
-    let words = swarm_supervisor::os::protections::read_back(child.pid);
+    let said = swarm_supervisor::os::protections::read_back(child.pid);
+    let words: Vec<String> = said.words().map(str::to_owned).collect();
     assert!(
         words.contains(&"no new privileges".into()) && words.contains(&"seccomp".into()),
         "{words:?}"

@@ -6,7 +6,7 @@
 pub use super::read::{Position, follow, remove, seek, tail};
 use super::{
     budget::Budget,
-    read::{old_path, path},
+    read::{old_of, path},
     spool::Place,
 };
 use crate::{
@@ -35,7 +35,6 @@ const MIN_FILE: u64 = 4 << 10;
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
-    old: PathBuf,
     file: File,
     size: u64,
     max_file: u64,
@@ -82,10 +81,8 @@ impl LogWriter {
             }
         }
         let max_file = (max.unwrap_or(DEFAULT_MAX).0 / 2).max(MIN_FILE);
-        let old = old_path(dir, instance);
         Ok(Self {
             path,
-            old,
             file,
             size,
             max_file,
@@ -153,6 +150,11 @@ impl LogWriter {
         self.budget.lost_in_all
     }
 
+    /// The file before this one.
+    fn old(&self) -> PathBuf {
+        old_of(&self.path)
+    }
+
     /// Where the log ends now.
     pub fn place(&self) -> io::Result<Place> {
         let inode = self.file.metadata()?.ino();
@@ -176,7 +178,7 @@ impl LogWriter {
             match OpenOptions::new()
                 .write(true)
                 .custom_flags(libc::O_NOFOLLOW)
-                .open(&self.old)
+                .open(self.old())
             {
                 Ok(old) if old.metadata()?.ino() == place.inode => old.set_len(place.size)?,
                 // Somebody else was at these files: nothing in them is surely what was meant.
@@ -353,7 +355,7 @@ impl LogWriter {
 
     fn write_part(&mut self, part: &[u8], is_full: bool) -> io::Result<()> {
         if is_full {
-            fs::rename(&self.path, &self.old)?;
+            fs::rename(&self.path, self.old())?;
             self.file = open_file(&self.path)?;
             self.size = 0;
             return Ok(());

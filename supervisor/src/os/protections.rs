@@ -3,10 +3,21 @@
 use super::kernel_file;
 use std::{fs, path::Path};
 
+/// What the kernel said of a process; kept for each, and small: one text with a line for each word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protections(Box<str>);
+
+impl Protections {
+    /// One by one.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.lines()
+    }
+}
+
 /// What the kernel says of this process: `own user 64123`, `no capabilities`, `no new privileges`, `seccomp`, `private mounts`,
 /// `no network`, `cgroup /swarm-0a1b2c3d/ramp.0`. `Child::missing` and what `tree::Enforced` says are added as they are.
 /// Landlock is nowhere to be read: it is on wherever `Child::missing` does not say otherwise (the start fails closed).
-pub fn read_back(pid: i32) -> Vec<String> {
+pub fn read_back(pid: i32) -> Protections {
     let of = |file: &str| kernel_file::read(Path::new(&format!("/proc/{pid}/{file}")));
     let (status, cgroup) = (
         of("status").unwrap_or_default(),
@@ -23,7 +34,7 @@ pub fn read_back(pid: i32) -> Vec<String> {
         }
     }
     words.extend(of_cgroup(&cgroup));
-    words
+    Protections(words.join("\n").into())
 }
 
 /// Pure: the lines of /proc/PID/status.

@@ -30,7 +30,12 @@ pub(super) fn path(dir: &Path, instance: u16) -> PathBuf {
 }
 
 pub(super) fn old_path(dir: &Path, instance: u16) -> PathBuf {
-    dir.join(format!("{instance}.log.1"))
+    old_of(&path(dir, instance))
+}
+
+/// What comes before this log.
+pub(super) fn old_of(log: &Path) -> PathBuf {
+    log.with_extension("log.1")
 }
 
 /// The newest `lines` lines (all that are kept, where None) not older than `since`, oldest first, and where to go on from.

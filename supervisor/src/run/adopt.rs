@@ -31,7 +31,7 @@ impl Supervisor {
             let specs: Vec<_> = state.versions().map(|it| it.spec.clone()).collect();
             let mut workflow = Workflow::new(state);
             workflow.saved = machine::trail(&workflow.state);
-            self.workflows.insert(name.clone(), workflow);
+            self.workflows.insert(name.clone(), Box::new(workflow));
             let survivors = instances
                 .iter()
                 .map(|instance| self.look_for(&name, instance, &boot))

@@ -146,7 +146,11 @@ impl Supervisor {
                 .chain(&w.state.successor)
                 .any(|v| v.spec.install.is_some())
         };
-        if !self.workflows.get(name).is_some_and(installs) {
+        if !self
+            .workflows
+            .get(name)
+            .is_some_and(|workflow| installs(workflow))
+        {
             return;
         }
         let ended = self.install_tree(name).and_then(|tree| {

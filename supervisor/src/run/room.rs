@@ -5,7 +5,7 @@ use crate::{
     machine::{State, Trail},
     os::{
         identity::Pidfd, launch::Ids, logs::LogWriter, notify::NotifySocket, pipes::Pipes,
-        report::Report, tree::Tree,
+        protections::Protections, report::Report, tree::Tree,
     },
     protocol::Stream,
     time::BootTime,
@@ -42,11 +42,11 @@ pub(super) struct Room {
     pub said: Said,
     pub ids: Option<Ids>,
     /// It is made, and not yet at its program.
-    pub birth: Option<Birth>,
+    pub birth: Option<Box<Birth>>,
     /// What could not be given to it, and which of its limits are not enforced.
     pub unprotected: Vec<String>,
     /// What the kernel says of it, once somebody asked.
-    pub protections: Option<Vec<String>>,
+    pub protections: Option<Protections>,
     /// A probe or stop command under way.
     pub job: Option<u64>,
 }
@@ -91,8 +91,9 @@ pub(super) const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 impl Room {
     /// In words: what the kernel says, and what it was not given.
     pub(super) fn protections(&self) -> Vec<String> {
-        let said = self.protections.iter().flatten();
-        said.chain(&self.unprotected).cloned().collect()
+        let said = self.protections.iter().flat_map(Protections::words);
+        let rest = self.unprotected.iter().map(String::as_str);
+        said.chain(rest).map(str::to_owned).collect()
     }
 }
 

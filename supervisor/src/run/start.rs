@@ -148,11 +148,11 @@ impl Supervisor {
             room.unprotected = unprotected;
             room.protections = None;
             room.ids = place.ids;
-            room.birth = Some(Birth {
+            room.birth = Some(Box::new(Birth {
                 report: birth.report,
                 token,
                 run,
-            });
+            }));
         }
         let until = clock::now() + spawn::PATIENCE;
         self.births.push_back((until, name.clone(), instance, run));

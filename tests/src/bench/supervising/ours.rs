@@ -132,9 +132,10 @@ impl<'a> Ours<'a> {
 
     /// `kill -9` of the supervisor and of the agent.
     pub fn crash(&mut self) -> Result<()> {
-        let roles = self.roles()?;
         if let Some(mut process) = self.process.take() {
-            crate::process::kill_now(roles.agent);
+            // Not all roles: a keeper that outlived the supervisor before this one is nobody's child.
+            let agent = until("the agent", || child_in_role(process.pid(), "agent"))?;
+            crate::process::kill_now(agent);
             process.kill();
         }
         Ok(())
