@@ -370,9 +370,7 @@ impl Supervisor {
             wall: clock::wall(),
             dice: clock::dice(),
         };
-        if let Event::Put(spec) = &event {
-            self.secrets_arrived(spec);
-        }
+        self.secrets_arrived(&event);
         let (state, effects) = machine::step(workflow.state, event, now);
         let deadline = machine::deadline(&state);
         if workflow.deadline != deadline {

@@ -5,9 +5,8 @@
 
 use super::{Supervisor, place::Place, start::Obstacle};
 use crate::{
-    machine::State,
+    machine::{Event, State},
     os::secrets::{Folder, Sealed, SecretError},
-    protocol::RunSpec,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,8 +75,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What this was put to run with was waited for until now.
-    pub(super) fn secrets_arrived(&mut self, spec: &RunSpec) {
+    /// What something is put to run with now was waited for until now.
+    pub(super) fn secrets_arrived(&mut self, event: &Event) {
+        let Event::Put(spec) = event else { return };
         let Some(held) = self.vault.held.get_mut(&spec.workflow) else {
             return;
         };
