@@ -95,7 +95,7 @@ pub enum OnLimit {
 #[allow(missing_docs)]
 pub struct Restart {
     pub delay: Duration,
-    /// Zero: no backoff at all.
+    /// Zero: the delay does not grow.
     pub max_delay: Duration,
     pub settled: Duration,
 }

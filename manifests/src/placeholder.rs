@@ -1,7 +1,7 @@
 //! Placeholders (SPEC §3.5): where `{words}` stand in a text, and which there are. Pure.
 //!
 //! Braces around anything that is not a word of letters, digits, dots, dashes and underscores are text, so that JSON may stand in an
-//! argument.
+//! argument. `{{word}}` is the text `{word}`.
 
 /// Those that are one word; `label.X` and `port.N` come to them.
 const NAMES: [&str; 10] = [
@@ -15,6 +15,8 @@ pub enum Part<'a> {
     Text(&'a str),
     /// What stands between braces.
     Placeholder(&'a str),
+    /// What stands between two braces each: this word in braces, as text.
+    Literal(&'a str),
 }
 
 /// A text, taken apart.
@@ -25,15 +27,25 @@ pub fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
             return None;
         }
         let opens = rest.match_indices('{');
-        let found = opens.filter_map(|(at, _)| Some((at, word_at(&rest[at..])?)));
-        let (part, length) = match found.take(1).last() {
-            Some((0, word)) => (Part::Placeholder(word), word.len() + 2),
+        let mut found = opens.filter_map(|(at, _)| Some((at, part_at(&rest[at..])?)));
+        let (part, length) = match found.next() {
+            Some((0, found)) => found,
             Some((at, _)) => (Part::Text(&rest[..at]), at),
             None => (Part::Text(rest), rest.len()),
         };
         rest = &rest[length..];
         Some(part)
     })
+}
+
+/// What `{word}…` or `{{word}}…` begins with, and how long that is.
+fn part_at(text: &str) -> Option<(Part<'_>, usize)> {
+    if let Some(word) = word_at(text) {
+        return Some((Part::Placeholder(word), word.len() + 2));
+    }
+    let word = word_at(text.strip_prefix('{')?)?;
+    let is_closed = text[word.len() + 3..].starts_with('}');
+    is_closed.then_some((Part::Literal(word), word.len() + 4))
 }
 
 /// The word of `{word}…`.
@@ -75,6 +87,20 @@ mod tests {
             ]
         );
         assert_eq!(of("{"), [Part::Text("{")]);
+        assert_eq!(
+            of("${{HOME}}{{{os}}"),
+            [
+                Part::Text("$"),
+                Part::Literal("HOME"),
+                Part::Text("{"),
+                Part::Literal("os"),
+            ]
+        );
+        assert_eq!(
+            of("{{os}"),
+            [Part::Text("{"), Part::Placeholder("os")],
+            "one brace is no second one"
+        );
         assert_eq!(of("{}{ box }"), [Part::Text("{}{ box }")]);
         assert_eq!(of(""), []);
     }

@@ -101,6 +101,21 @@ impl Shape {
 }
 
 impl Kind {
+    /// Its type, in words.
+    pub fn of(&self) -> String {
+        match self {
+            Self::Bool => "true or false".into(),
+            Self::Integer { .. } => "a whole number".into(),
+            Self::Number => "a number".into(),
+            Self::Text(_) | Self::OneOf(_) => "a text".into(),
+            Self::List(..) => "a list".into(),
+            Self::Table(_) | Self::Map(..) => "a table".into(),
+            Self::Tables(_) => "tables".into(),
+            Self::Either(kinds) => kinds.iter().map(Self::of).collect::<Vec<_>>().join(" or "),
+            Self::NotBuilt => "nothing yet".into(),
+        }
+    }
+
     /// What it takes, in words.
     pub fn what(&self) -> String {
         let list =

@@ -31,6 +31,7 @@ fn every_problem_of_a_file_is_told_at_once() {
     let text = "name = \"Ramp\"\nversion = \"1.2\"\nengin = \"node\"\nentry = \"/abs\"\nargs = [1, \"ok\"]\n[limits]\nmemory = \"64X\"\npids = -1\n";
     let problems = bundle::read("bundle.toml", text.as_bytes()).1;
     let want = [
+        ("S-FILE-03", 1, 1),
         ("S-FILE-06", 1, 8),
         ("S-FILE-05", 2, 11),
         ("S-FILE-02", 3, 1),
@@ -38,14 +39,13 @@ fn every_problem_of_a_file_is_told_at_once() {
         ("S-FILE-04", 5, 9),
         ("S-FILE-05", 7, 10),
         ("S-FILE-05", 8, 8),
-        ("S-FILE-03", 0, 0),
     ];
     assert_eq!(places(&problems), want, "{problems:#?}");
     assert_eq!(
-        problems[2].hint.as_deref(),
+        problems[3].hint.as_deref(),
         Some("did you mean \"engine\"?")
     );
-    assert_eq!(&text[problems[6].span.clone().expect("a place")], "-1");
+    assert_eq!(&text[problems[7].span.clone().expect("a place")], "-1");
 }
 
 #[test]
@@ -445,4 +445,104 @@ fn the_control_socket_is_found_in_a_file_that_is_wrong_elsewhere() {
     assert_eq!(of("box = \"b\"\n[users]\ncontrol = \"/x\"\n"), None);
     assert_eq!(of("control = 3"), None);
     assert_eq!(settings::control_of(&[0xff, 0xfe]), None);
+}
+
+/// The rules, lines and messages of a manifest.
+fn manifest_problems(text: &str) -> Vec<String> {
+    let text = format!("version = \"1.0.0\"\n[on]\nall = true\n{text}");
+    let (_, problems) = manifest::read("manifests/w.toml", text.as_bytes());
+    let told = problems
+        .iter()
+        .map(|it| format!("{} {} {}", it.rule.id, it.line, it.message));
+    told.collect()
+}
+
+#[test]
+fn what_cannot_have_an_effect_is_refused_at_its_line() {
+    let refused =
+        |text: &str, wanted: &str| assert_eq!(manifest_problems(text), [wanted], "{text}");
+    refused(
+        "[run]\nmode = \"daemon\"\non-limit = \"restart\"\n",
+        "S-FILE-14 6 on-limit: there is no time-limit",
+    );
+    refused(
+        "[run]\nmode = \"once\"\ntime-limit = \"1s\"\non-limit = \"restart\"\n",
+        "S-FILE-14 7 on-limit: a once is not started again",
+    );
+    refused(
+        "[run]\nmode = \"once\"\n[restart]\ndelay = \"1s\"\n",
+        "S-FILE-14 6 [restart]: a once is not started again",
+    );
+    refused(
+        "[run]\nmode = \"daemon\"\n[restart]\ndelay = \"10m\"\nmax-delay = \"1m\"\n",
+        "S-FILE-14 7 delay is longer than max-delay",
+    );
+    for good in [
+        "[run]\nmode = \"once\"\ntime-limit = \"1s\"\non-limit = \"expire\"\n",
+        "[run]\nmode = \"daemon\"\n[restart]\ndelay = \"3s\"\nmax-delay = \"0s\"\n",
+        "[run]\nmode = \"daemon\"\n[restart]\ndelay = \"10m\"\n",
+        "[run]\nmode = \"daemon\"\n[restart]\ndelay = \"1m\"\nmax-delay = \"1m\"\n",
+    ] {
+        assert!(
+            manifest_problems(good).is_empty(),
+            "{:?}",
+            manifest_problems(good)
+        );
+    }
+}
+
+#[test]
+fn a_delay_beyond_the_default_limit_is_its_own_limit() {
+    let text = "version = \"1.0.0\"\n[on]\nall = true\n[run]\nmode = \"daemon\"\n[restart]\ndelay = \"10m\"\n";
+    let (manifest, problems) = manifest::read("manifests/w.toml", text.as_bytes());
+    let restart = manifest.unwrap_or_else(|| panic!("{problems:?}")).restart;
+    assert_eq!(restart.max_delay, restart.delay);
+}
+
+#[test]
+fn a_wrong_type_is_told_as_what_is_wanted_and_what_stands_there() {
+    assert_eq!(
+        manifest_problems("[run]\nmode = \"daemon\"\ntime-limit = 6\ninstances = \"2\"\n"),
+        [
+            "S-FILE-04 6 time-limit takes a text, and a whole number stands here",
+            "S-FILE-04 7 instances takes a whole number, and a text stands here"
+        ]
+    );
+}
+
+#[test]
+fn what_a_file_lacks_is_told_at_its_first_line() {
+    let (_, problems) = manifest::read(
+        "manifests/w.toml",
+        b"version = \"1.0.0\"\n[on]\nall = true\n",
+    );
+    let places: Vec<_> = problems
+        .iter()
+        .map(|it| (it.rule.id, it.line, it.column))
+        .collect();
+    assert_eq!(places, [("S-FILE-03", 1, 1)], "{problems:?}");
+}
+
+#[test]
+fn a_health_without_a_probe_is_told_those_that_health_has() {
+    let text = "name = \"a\"\nversion = \"1.0.0\"\nengine = \"sh\"\nentry = \"a\"\n[health]\nevery = \"1s\"\n";
+    let (_, problems) = bundle::read("bundle.toml", text.as_bytes());
+    let hint = problems[0].hint.as_deref();
+    assert_eq!(
+        hint,
+        Some("give one of notify, tcp, http, exec"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_placeholder_that_no_bundle_fills_is_found_in_an_engines_command() {
+    let of = |word: &str| {
+        let text = format!("[engines.mine]\ncommand = [\"/opt/mine\", \"{word}\"]\n");
+        places(&settings::read("agent.toml", text.as_bytes()).1)
+    };
+    assert_eq!(of("{nope}"), [("S-BUNDLE-14", 2, 25)]);
+    for good in ["{args}", "{entry}", "{label.site}", "{{nope}}"] {
+        assert_eq!(of(good), [], "{good}");
+    }
 }

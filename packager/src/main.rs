@@ -30,10 +30,17 @@ mod words;
 mod workflow;
 
 use clap::Parser;
+use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match commands::run(cli::Cli::parse()) {
+    let outcome = commands::run(cli::Cli::parse());
+    let outcome = outcome.and_then(|()| match talk::unwritten() {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(format!("stdout could not be written: {why}"))
+            .hint("what was asked is done; what it printed is not whole")),
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             talk::failure(&failure);

@@ -16,6 +16,7 @@ use swarm_manifests::{
     policy::{self, FOLDER, Policy},
     rules::trunk::POLICY_APPROVALS,
 };
+use swarm_repository::verifier::Verifier;
 
 /// The file's name.
 pub const FILE: &str = "policy.toml";
@@ -27,25 +28,72 @@ pub struct Proposed {
     text: String,
 }
 
-/// The policy on the trunk, which judges the next one: on the deploy branch at HEAD, on another branch where the deploy
-/// branch stands.
-pub fn on_trunk(repository: &DeployRepository) -> Outcome<Option<Policy>> {
+/// Where the policy stands that judges the next one.
+pub struct Base {
+    /// The last good commit.
+    pub commit: String,
+    /// Whether commits come after it that boxes do not take.
+    pub is_stopped: bool,
+}
+
+impl Base {
+    /// On the deploy branch as far as HEAD is good, on another branch as far as the deploy branch is; none where there is no commit.
+    pub fn find(repository: &DeployRepository) -> Outcome<Option<Self>> {
+        let Some(head) = tip(repository)? else {
+            return Ok(None);
+        };
+        let objects = trunk::objects(&repository.git)?;
+        // Where there is no introduction yet nothing is judged.
+        let judged = trunk::judge(repository, &objects, &mut Verifier::new(), &head).ok();
+        let good = judged.and_then(|judged| judged.trusted);
+        let commit = good.map_or_else(|| head.clone(), |trusted| trusted.head.to_string());
+        Ok(Some(Self {
+            is_stopped: commit != head,
+            commit,
+        }))
+    }
+
+    /// The bytes of policy.toml there.
+    pub fn file(&self, repository: &DeployRepository) -> Outcome<Option<Vec<u8>>> {
+        repository.git.file(&self.commit, FILE)
+    }
+
+    /// Why a commit after this one is in vain, and what to do.
+    pub fn stopped(&self) -> Option<String> {
+        self.is_stopped.then(|| {
+            format!(
+                "boxes do not take the commits after {:.10}: git reset --soft {:.10} takes them back before they are pushed; pushed ones swarm-pack vouch mends",
+                self.commit, self.commit
+            )
+        })
+    }
+}
+
+/// HEAD on the deploy branch; on another branch, where the deploy branch stands.
+fn tip(repository: &DeployRepository) -> Outcome<Option<String>> {
     let git = &repository.git;
     let branch = trunk::branch(git)?;
     let short = branch.trim_start_matches("refs/heads/");
-    let mut base = "HEAD".to_string();
     if git.ask(["symbolic-ref", "-q", "HEAD"])?.as_deref() != Some(branch.as_str()) {
         let remote = git
             .config(&format!("branch.{short}.remote"))?
             .unwrap_or_else(|| "origin".into());
         for name in [format!("refs/remotes/{remote}/{short}"), branch.clone()] {
-            if git.ask(["rev-parse", "-q", "--verify", &name])?.is_some() {
-                base = name;
-                break;
+            let commit = format!("{name}^{{commit}}");
+            if let Some(id) = git.ask(["rev-parse", "-q", "--verify", &commit])? {
+                return Ok(Some(id));
             }
         }
     }
-    let text = git.file(&base, FILE)?;
+    git.head()
+}
+
+/// The policy on the trunk, which judges the next one.
+pub fn on_trunk(repository: &DeployRepository, base: Option<&Base>) -> Outcome<Option<Policy>> {
+    let text = match base {
+        Some(base) => base.file(repository)?,
+        None => None,
+    };
     Ok(text.and_then(|text| policy::read(FILE, &text).0))
 }
 
@@ -126,6 +174,11 @@ impl Proposed {
             .hint(
                 "each of them: swarm-pack approve policy.toml; the signatures go into policy.sigs/",
             ));
+        }
+        if let Some(why) = Base::find(repository)?.and_then(|base| base.stopped()) {
+            return Err(
+                Failure::new("not committed: it would come after what boxes do not take").hint(why),
+            );
         }
         let mut files = Change::default();
         place::write_file(repository, FILE, &self.text, &mut files)?;

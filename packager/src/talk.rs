@@ -11,8 +11,9 @@ use miette::{
 };
 use std::{
     fmt,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     ops::Range,
+    sync::OnceLock,
 };
 use swarm_manifests::problem::Problem;
 
@@ -40,13 +41,32 @@ pub fn warn(text: impl fmt::Display) {
 
 /// Prints a line of data.
 pub fn data(text: impl fmt::Display) {
-    // A reader that has seen enough (`| head`) is no error of ours.
-    let _ = writeln!(std::io::stdout(), "{}", shown(&text.to_string()));
+    raw(&(shown(&text.to_string()) + "\n"));
 }
 
 /// Prints data as it is, such as a file that another program will read.
 pub fn raw(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    note(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// Why stdout could not be written, the first time. One for the process, as stdout is: every command would otherwise hand on what
+/// only the exit code has to say.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+fn note(written: io::Result<()>) {
+    match written {
+        // A reader that has seen enough (`| head`) is no error of ours.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            UNWRITTEN.get_or_init(|| error.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// Writes what is still held back; why data got lost on its way to stdout, where it did.
+pub fn unwritten() -> Option<&'static str> {
+    note(std::io::stdout().flush());
+    UNWRITTEN.get().map(String::as_str)
 }
 
 /// Prints JSON.
@@ -80,6 +100,10 @@ pub fn failure(failure: &Failure) {
 
 /// Shows one problem with the line and the mark under it: drawn on a wide terminal, in plain characters elsewhere.
 pub fn finding(finding: &Finding) {
+    let mut finding = finding.clone();
+    // A path is a word: one with a line's end in it must not begin another line.
+    finding.problem.file = finding.problem.file.replace('\n', "\\n");
+    let finding = &finding;
     let drawn = columns()
         .filter(|columns| *columns >= NARROWEST)
         .and_then(|columns| draw(finding, columns));

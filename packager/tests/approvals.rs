@@ -285,3 +285,36 @@ fn who_may_not_deploy_it_does_not_stand_behind_it() {
         .says("does not know the key");
     assert!(!world.path("theirs/approvals").exists());
 }
+
+#[test]
+fn a_policy_that_was_committed_as_it_is_can_still_be_approved() {
+    let world = two(&[]);
+    let policy = world.read("deploy/policy.toml");
+    world.write(
+        "deploy/policy.toml",
+        format!("{policy}\n[teams]\nlab = [\"bob\"]\n"),
+    );
+    world
+        .pack("deploy", &["check", "policy.toml"])
+        .code(1)
+        .says("S-POLICY-02");
+    world.git("deploy", &["commit", "-qam", "a team"]);
+    world
+        .pack("deploy", &["check", "policy.toml"])
+        .code(1)
+        .says("S-POLICY-02");
+    world
+        .pack("deploy", &["approve", "policy.toml"])
+        .ok()
+        .says("git reset --soft");
+    assert!(world.read("deploy/policy.toml").contains("version = 3"));
+    world
+        .pack("deploy", &["approve", "policy.toml", "--commit"])
+        .code(1)
+        .says("it would come after what boxes do not take");
+    world.git("deploy", &["reset", "-q", "--soft", "HEAD~1"]);
+    world
+        .pack("deploy", &["approve", "policy.toml", "--commit"])
+        .ok();
+    world.pack("deploy", &["check"]).ok();
+}

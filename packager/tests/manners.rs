@@ -178,3 +178,40 @@ fn wrong_words_are_exit_code_2_and_say_how_it_is_typed() {
         world.pack(".", words).code(1).says("swarm-pack init");
     }
 }
+
+#[test]
+fn data_that_cannot_be_written_is_exit_code_1() {
+    let world = full();
+    let program = env!("CARGO_BIN_EXE_swarm-pack");
+    for words in [
+        &["show", "--json"][..],
+        &["schema", "policy"],
+        &["signers"],
+        &["explain", "S-TRUNK-03"],
+        &["completions", "bash"],
+        &["policy", "show"],
+        &["check", "--json"],
+    ] {
+        let script = format!("exec {program} {} > /dev/full", words.join(" "));
+        world
+            .run("sh", "deploy", &["-c", &script], b"")
+            .code(1)
+            .says("stdout could not be written");
+        let script = format!("{program} {} | true", words.join(" "));
+        let said = world.run("sh", "deploy", &["-c", &script], b"").code(0);
+        assert_eq!(said.err, "", "{words:?}");
+    }
+}
+
+#[test]
+fn a_line_end_in_a_files_name_begins_no_line() {
+    let world = World::with_repository();
+    world.bundle("odd", "odd", "1.0.0");
+    world.write("odd/a\nb", "x");
+    let said = world.pack("deploy", &["build", "../odd"]).code(1);
+    assert!(
+        said.err.contains("a\\nb: ") && !said.err.contains("a\nb: "),
+        "{}",
+        said.err
+    );
+}

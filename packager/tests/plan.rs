@@ -183,3 +183,33 @@ fn a_revocation_stops_what_ran_and_brings_the_version_before_back() {
         .says("manifests/evil.toml")
         .says("S-REVOKE-02");
 }
+
+#[test]
+fn a_removed_folder_of_what_runs_is_a_warning_and_of_what_is_wanted_anew_a_refusal() {
+    let world = fleet();
+    world.pack("deploy", &["hook", "install"]).ok();
+    world.git("deploy", &["rm", "-rq", "bundles/ramp/1.2.0"]);
+    world.git("deploy", &["commit", "-qm", "tidy"]);
+    world
+        .pack("deploy", &["check"])
+        .ok()
+        .says("a new box cannot get it");
+    world
+        .pack("deploy", &["plan"])
+        .ok()
+        .says("nothing would change");
+    world.git("deploy", &["push", "-q", "origin", "main"]);
+    // Another workflow that wants it now cannot have it.
+    let manifest = world.read("deploy/manifests/ramp.toml");
+    let other = format!("bundle = \"ramp\"\n{manifest}");
+    world.write("deploy/manifests/other.toml", other);
+    world.git("deploy", &["add", "-A"]);
+    world.git("deploy", &["commit", "-qm", "other"]);
+    let said = world.pack("deploy", &["plan", "--json"]).code(1).json();
+    assert_eq!(rows(&said), ["lab-1 refuse other"], "{said}");
+    let pushed = world.run("git", "deploy", &["push", "-q", "origin", "main"], b"");
+    assert!(
+        pushed.code != 0 && pushed.err.contains("S-BUNDLE-01"),
+        "{pushed:?}"
+    );
+}

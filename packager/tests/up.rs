@@ -306,3 +306,20 @@ fn the_pre_push_hook_tells_of_others_commits_and_not_of_their_problems() {
     world.git("deploy", &["rebase", "-q", "origin/main"]);
     world.git("deploy", &["push", "-q"]);
 }
+
+#[test]
+fn an_up_that_fails_leaves_the_version_as_it_was() {
+    let world = World::with_repository();
+    world.bundle("ramp", "ramp", "1.0.0");
+    world.pack("deploy", &["up", "../ramp", "--on", "all"]).ok();
+    world.write("ramp/main.sh", "echo more\n");
+    let (toml, lock) = (
+        world.read("ramp/bundle.toml"),
+        world.read("ramp/bundle.lock"),
+    );
+    world
+        .pack("deploy", &["up", "../ramp", "--on", "where:x =="])
+        .code(1);
+    assert_eq!(world.read("ramp/bundle.toml"), toml);
+    assert_eq!(world.read("ramp/bundle.lock"), lock);
+}

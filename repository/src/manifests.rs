@@ -46,12 +46,9 @@ impl Verifier {
         }
         let problems = scene.problems.len();
         let standing = self.standing(scene)?;
-        let mut paths: HashMap<&Name, Vec<&str>> = HashMap::new();
+        let mut paths: HashMap<&Name, Vec<&Arc<Brought>>> = HashMap::new();
         for one in standing.iter().filter(|one| one.void.is_none()) {
-            paths
-                .entry(&one.workflow)
-                .or_default()
-                .push(&one.brought.path);
+            paths.entry(&one.workflow).or_default().push(&one.brought);
         }
         let mut found: Vec<Arc<Found>> = Vec::new();
         for one in &standing {
@@ -124,12 +121,25 @@ impl Verifier {
         &mut self,
         scene: &Scene<'_>,
         one: &Standing,
-        paths: &[&str],
+        named: &[&Arc<Brought>],
     ) -> Result<Found, ObjectError> {
         let mut manifest = one.manifest.clone();
         let mut backing = Backing::default();
-        if let Some(twin) = paths.iter().find(|path| **path != one.brought.path) {
-            manifest = Err(vec![twins(&one.brought.path, twin, &one.workflow)]);
+        let mut brought = &one.brought;
+        if let Some(twin) = named.iter().find(|twin| twin.path != one.brought.path) {
+            // It was well until somebody brought the later one.
+            let later = |brought: &Arc<Brought>| (brought.position, brought.path.clone());
+            brought = named
+                .iter()
+                .copied()
+                .max_by_key(|it| later(it))
+                .unwrap_or(brought);
+            let other = if twin.path == brought.path {
+                &one.brought.path
+            } else {
+                &twin.path
+            };
+            manifest = Err(vec![twins(&brought.path, other, &one.workflow)]);
         } else if let Ok(manifest) = &manifest {
             let asked = Asked {
                 manifest,
@@ -141,7 +151,7 @@ impl Verifier {
         }
         Ok(Found {
             workflow: one.workflow.clone(),
-            brought: one.brought.clone(),
+            brought: brought.clone(),
             manifest,
             backing,
             instead_of: None,
@@ -153,9 +163,9 @@ impl Verifier {
         &mut self,
         scene: &Scene<'_>,
         one: &Standing,
-        paths: &[&str],
+        named: &[&Arc<Brought>],
     ) -> Result<Found, ObjectError> {
-        let found = self.found(scene, one, paths)?;
+        let found = self.found(scene, one, named)?;
         let Some(why) = &found.backing.struck else {
             return Ok(found);
         };

@@ -60,6 +60,25 @@ fn two_manifests_of_one_name_are_both_refused() {
 }
 
 #[test]
+fn of_two_manifests_of_one_name_the_later_one_is_blamed() {
+    let world = World::new();
+    world.manifest("manifests/z/ramp.toml", None);
+    world.commit("alice", "the first");
+    world.manifest("manifests/a/ramp.toml", None);
+    let later = world.commit("alice", "its twin");
+    let snapshot = snapshot(&world.objects(), &world.trusted()).expect("snapshot");
+    for found in &snapshot.workflows {
+        let problems = found.manifest.as_ref().expect_err("refused");
+        assert_eq!(problems[0].file, "manifests/a/ramp.toml");
+        assert!(
+            problems[0].message.contains("manifests/z/ramp.toml"),
+            "{problems:?}"
+        );
+        assert_eq!(found.brought.commit.to_string(), later.to_string());
+    }
+}
+
+#[test]
 fn a_manifest_that_is_a_link_or_too_large_is_refused_and_says_so() {
     let world = World::new();
     world.write("manifests/large.toml", &"#".repeat((1 << 20) + 1));

@@ -2,8 +2,9 @@
 
 use super::{Context, Failure, Outcome, out};
 use crate::settings::Config;
+use serde_json::Value;
 use std::fs;
-use swarm_manifests::{settings, units::format_duration};
+use swarm_manifests::{policy::Ceiling, settings, units::format_duration};
 
 /// Prints what holds, defaults included; exit code 1 where something is wrong.
 pub fn check_config(context: &Context) -> Outcome {
@@ -49,7 +50,7 @@ pub fn check_config(context: &Context) -> Outcome {
         "webhook": settings.webhook.as_ref().map(|w| serde_json::json!({"listen": w.listen, "secret-file": w.secret_file})),
         "metrics": settings.metrics.as_ref().map(|listen| serde_json::json!({"listen": listen})),
         "logs": settings.logs.as_ref().map(|l| serde_json::json!({"forward": l.forward.as_str(), "socket": l.socket})),
-        "ceiling": kebab(serde_json::to_value(&settings.ceiling).map_err(anyhow::Error::from)?),
+        "ceiling": ceiling(&settings.ceiling),
         "engines": config.engines,
         "users": {"range": [settings.users.0, settings.users.1], "agent": settings.agent_user, "switch": settings.switch_users},
         "keep-state": format_duration(settings.keep_state),
@@ -66,13 +67,45 @@ fn shown(url: &str) -> String {
     )
 }
 
-/// Keys as they are written in the file.
-fn kebab(value: serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| (key.replace('_', "-"), kebab(value)))
-            .collect(),
-        other => other,
+/// Keys and values as they are written in the file.
+fn ceiling(ceiling: &Ceiling) -> Value {
+    let Ceiling {
+        limits,
+        network,
+        devices,
+        groups,
+        read,
+        write,
+        once_time_limit,
+    } = ceiling;
+    serde_json::json!({
+        "memory": limits.memory.map(|size| size.to_string()),
+        "cpu": limits.cpu.map(|percent| format!("{percent}%")),
+        "pids": limits.pids,
+        "open-files": limits.open_files,
+        "log": limits.log.map(|size| size.to_string()),
+        "network": network,
+        "devices": devices,
+        "groups": groups,
+        "read": read,
+        "write": write,
+        "once-time-limit": once_time_limit.map(format_duration),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_is_shown_as_it_is_written() {
+        let text = "[ceiling]\nmemory = \"512M\"\ncpu = \"50%\"\nonce-time-limit = \"1h\"\n";
+        let (settings, problems) = settings::read("agent.toml", text.as_bytes());
+        let settings = settings.unwrap_or_else(|| panic!("{problems:?}"));
+        let shown = ceiling(&settings.ceiling);
+        assert_eq!(shown["memory"], "512M");
+        assert_eq!(shown["cpu"], "50%");
+        assert_eq!(shown["once-time-limit"], "1h");
+        assert!(shown["pids"].is_null());
     }
 }

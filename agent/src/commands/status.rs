@@ -25,9 +25,23 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
         Value::Array(boxes) => boxes
             .iter()
             .try_for_each(|one| out::line(outline(one, 0)))?,
-        one => out::raw(outline(one, 0))?,
+        one => out::raw(outline(&spoken(one), 0))?,
     }
     Ok(exit)
+}
+
+/// What a person looks for stands there, also where there is none of it.
+fn spoken(body: &Value) -> Value {
+    let mut body = body.clone();
+    for key in ["map", "refusals", "warnings"] {
+        let Some(value) = body.get_mut(key) else {
+            continue;
+        };
+        if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+            *value = "none".into();
+        }
+    }
+    body
 }
 
 /// A value as indented `key: value` lines; what is null or empty is left out.
@@ -71,6 +85,15 @@ fn scalar(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_looked_for_is_said_to_be_absent() {
+        let body = serde_json::json!({"box": "b", "map": null, "failure": null, "warnings": [], "refusals": ["x"]});
+        assert_eq!(
+            outline(&spoken(&body), 0),
+            "box: b\nmap: none\nrefusals:\n  - x\nwarnings: none\n"
+        );
+    }
 
     #[test]
     fn nulls_and_empty_lists_are_left_out() {

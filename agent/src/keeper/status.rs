@@ -1,8 +1,9 @@
 //! `status`: the box as a JSON document. Pure, but for the keeper's own state.
 
 use super::{Inlets, Keeper};
+use crate::report::box_key;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use swarm_manifests::rules::trunk::MASS_REMOVAL;
 
 impl Keeper {
@@ -29,6 +30,8 @@ impl Keeper {
         let trusted = picture.trusted();
         json!({
             "box": config.name,
+            // What boxes/<box>.toml takes: swarm-pack box add --key.
+            "key": box_key(&self.own.join("box.key")).ok().and_then(|key| key.public_key().to_openssh().ok()),
             "commit": trusted.map(|(head, _)| head.to_string()),
             "position": trusted.map(|(_, position)| position),
             "introduction": picture.introduction.map(|id| id.to_string()),
@@ -60,14 +63,10 @@ impl Keeper {
         })
     }
 
-    /// Every protection that some workflow has.
+    /// Every protection that some workflow has, one of each kind.
     pub(super) fn protections(&self) -> Vec<String> {
-        let all: BTreeSet<&String> = self
-            .actual
-            .values()
-            .flat_map(|actual| &actual.protections)
-            .collect();
-        all.into_iter().cloned().collect()
+        let all = self.actual.values().flat_map(|actual| &actual.protections);
+        by_kind(all.map(String::as_str))
     }
 
     pub(super) fn warnings(
@@ -89,5 +88,43 @@ impl Keeper {
             ));
         }
         warnings
+    }
+}
+
+/// What is another one for each process is counted, not listed.
+fn by_kind<'a>(protections: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const EACH_ITS_OWN: [&str; 2] = ["own user", "cgroup"];
+    let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for words in protections {
+        let is_kind = |kind: &&&str| {
+            words
+                .strip_prefix(**kind)
+                .is_some_and(|it| it.starts_with(' '))
+        };
+        let kind = EACH_ITS_OWN.iter().find(is_kind).copied().unwrap_or(words);
+        kinds.entry(kind).or_default().insert(words);
+    }
+    let shown = kinds.into_iter().map(|(kind, all)| match all.len() {
+        1 => all.into_iter().collect(),
+        many => format!("{kind}: {many} different ones"),
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_kind;
+
+    #[test]
+    fn what_is_another_one_for_each_process_is_counted() {
+        let all = [
+            "own user 1",
+            "seccomp",
+            "own user 2",
+            "cgroup /a",
+            "seccomp",
+        ];
+        let wanted = ["cgroup /a", "own user: 2 different ones", "seccomp"];
+        assert_eq!(by_kind(all.into_iter()), wanted);
     }
 }

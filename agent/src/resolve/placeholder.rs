@@ -30,6 +30,9 @@ impl Values<'_> {
             .map(|part| match part {
                 Part::Text(text) => Ok(text.to_owned()),
                 Part::Placeholder(word) => self.value(word, place),
+                // The supervisor would fill these in, did it not see both braces.
+                Part::Literal(word) if LEFT.contains(&word) => Ok(format!("{{{{{word}}}}}")),
+                Part::Literal(word) => Ok(format!("{{{word}}}")),
             })
             .collect()
     }
@@ -113,7 +116,8 @@ mod tests {
                 "{bundle}/x {state} {instance}",
             ),
             ("{\"json\": {}}", "{\"json\": {}}"),
-            ("{ box } {{box}}", "{ box } {lab-1}"),
+            ("{ box } {{box}} {{{box}", "{ box } {box} {{lab-1"),
+            ("{{state}} ${{HOME}}", "{{state}} ${HOME}"),
             ("{box", "{box"),
             ("", ""),
         ] {

@@ -17,8 +17,6 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 /// The most bytes that arguments and variables of one program may have together.
 pub const MAX_ARGUMENTS: usize = 1 << 20;
 
-const PROBES: [&str; 5] = ["notify", "tcp", "http", "exec", "log"];
-
 /// Reads a bundle.toml; `file` is its name in the problems. A bundle comes out only where there is no problem.
 pub fn read(file: &str, text: &[u8]) -> (Option<Bundle>, Vec<Problem>) {
     document::read(file, text, &SHAPE, build)
@@ -137,6 +135,7 @@ fn one_probe(table: &Table<'_>, extra: Vec<(&'static str, Option<Probe>)>) -> Op
         ("exec", table.strings("exec").map(Probe::Exec)),
     ];
     probes.extend(extra);
+    let known: Vec<&str> = probes.iter().map(|(name, _)| *name).collect();
     let mut given: Vec<_> = probes
         .into_iter()
         .filter(|(name, _)| table.get(name).is_some())
@@ -158,7 +157,7 @@ fn one_probe(table: &Table<'_>, extra: Vec<(&'static str, Option<Probe>)>) -> Op
         table.report(
             &MISSING_KEY,
             "no probe is given",
-            format!("give one of {} …", PROBES.join(", ")),
+            format!("give one of {}", known.join(", ")),
         );
     }
     given.pop()?.1

@@ -146,7 +146,7 @@ impl Item<'_> {
         };
         self.report(
             &WRONG_TYPE,
-            format!("{} is {found}", self.name),
+            format!("{} takes {}, and {found} stands here", self.name, kind.of()),
             format!("write {}", kind.what()),
         );
     }

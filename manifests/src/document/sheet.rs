@@ -73,7 +73,9 @@ impl Sheet<'_> {
                 "there are more problems; these are the first ones",
             )
         } else {
-            match span {
+            // What the file lacks as a whole is told at its first line.
+            let first = || 0..self.text.find('\n').unwrap_or(self.text.len());
+            match span.or_else(|| (rule == &MISSING_KEY && !self.text.is_empty()).then(first)) {
                 Some(span) => Problem::at(self.file, self.text, span, rule, message),
                 None => Problem::whole(self.file, rule, message),
             }

@@ -9,7 +9,7 @@ use crate::{
     },
     name::{Name, Pattern},
     problem::Problem,
-    rules::file::{BAD_NAME, BAD_VALUE, MISSING_KEY, SELECTOR as SELECTOR_RULE},
+    rules::file::{BAD_NAME, BAD_VALUE, MEANINGLESS, MISSING_KEY, SELECTOR as SELECTOR_RULE},
     schedule::Schedule,
     selector::Selector,
     shape::{Key, Kind, Shape},
@@ -133,7 +133,7 @@ static RESTART: Shape = Shape {
         Key::new(
             "max-delay",
             Kind::Text(&DURATION_OR_ZERO),
-            "up to this; 0s: no backoff at all; default 5m",
+            "up to this; 0s: it does not grow, each restart waits `delay`; default 5m, or `delay` where that is longer",
         ),
         Key::new(
             "settled",
@@ -172,6 +172,15 @@ fn build(root: &Table<'_>, workflow: Option<&Name>) -> Option<Manifest> {
     let env = variables(root, "env", forbidden);
     let on = root.table("on").map(|table| on(&table));
     let run = root.table("run").and_then(|table| run(&table));
+    if let Some(restart) = root.table("restart")
+        && run.as_ref().is_some_and(|run| run.mode == Mode::Once)
+    {
+        restart.report(
+            &MEANINGLESS,
+            "[restart]: a once is not started again",
+            "say mode = \"restart\" or \"daemon\", or leave [restart] out",
+        );
+    }
     let workflow = workflow?.clone();
     Some(Manifest {
         bundle: root
@@ -261,6 +270,7 @@ fn run(table: &Table<'_>) -> Option<Run> {
         let message = format!("schedule: a {} runs all the time", mode.as_str());
         item.report(&BAD_VALUE, message, "say mode = \"once\", or leave it out");
     }
+    at_limit(table, mode);
     Some(Run {
         mode,
         time_limit: table.duration("time-limit"),
@@ -274,11 +284,34 @@ fn run(table: &Table<'_>) -> Option<Run> {
     })
 }
 
+/// `on-limit` where there is no limit, or nothing that would be started again.
+fn at_limit(table: &Table<'_>, mode: Mode) {
+    let Some(item) = table.get("on-limit") else {
+        return;
+    };
+    if table.get("time-limit").is_none() {
+        let hint = "add time-limit = \"…\", or leave it out";
+        item.report(&MEANINGLESS, "on-limit: there is no time-limit", hint);
+    } else if mode == Mode::Once && item.text() == Some("restart") {
+        let hint = "say mode = \"restart\" or \"daemon\", or on-limit = \"expire\"";
+        item.report(&MEANINGLESS, "on-limit: a once is not started again", hint);
+    }
+}
+
+/// Without a `max-delay` of its own, a `delay` beyond the default is its own limit.
 fn restart(table: &Table<'_>) -> Restart {
     let default = Restart::default();
+    let delay = table.duration("delay").unwrap_or(default.delay);
+    let max_delay = table.duration("max-delay");
+    if let Some(item) = table.get("delay")
+        && max_delay.is_some_and(|most| !most.is_zero() && delay > most)
+    {
+        let hint = "write a max-delay that is no shorter; max-delay = \"0s\" waits delay each time";
+        item.report(&MEANINGLESS, "delay is longer than max-delay", hint);
+    }
     Restart {
-        delay: table.duration("delay").unwrap_or(default.delay),
-        max_delay: table.duration("max-delay").unwrap_or(default.max_delay),
+        delay,
+        max_delay: max_delay.unwrap_or(default.max_delay.max(delay)),
         settled: table.duration("settled").unwrap_or(default.settled),
     }
 }

@@ -14,5 +14,5 @@ super::rules! {
     TOO_LARGE = "S-BUNDLE-11", "the bundle is too large", "At most 50,000 files, 1 GiB, and depth 32.", "Split it.";
     MODE = "S-BUNDLE-12", "an entry that is neither file nor link", "Submodules, devices and odd modes have no place in a bundle.", "Remove it.";
     TOML = "S-BUNDLE-13", "bundle.toml is wrong", "bundle.toml has a problem that is named.", "Mend it and publish a new version.";
-    PLACEHOLDER = "S-BUNDLE-14", "a placeholder that cannot be resolved", "Only {bundle} {state} {entry} {box} {host} {workflow} {version} {instance} {arch} {os} {label.X} {port.N} may stand there, and each must have a value on the box.", "Correct it, or give the box the label.";
+    PLACEHOLDER = "S-BUNDLE-14", "a placeholder that cannot be resolved", "Only {bundle} {state} {entry} {box} {host} {workflow} {version} {instance} {arch} {os} {label.X} {port.N} may stand there, and each must have a value on the box; {{word}} is the text {word}.", "Correct it, or give the box the label.";
 }

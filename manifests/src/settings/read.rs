@@ -10,10 +10,11 @@ use crate::{
     },
     key,
     name::Name,
+    placeholder::{Part, is_known, parts},
     policy::{CEILING, ceiling},
     problem::Problem,
     roster::{LABELS, labels},
-    rules::file::BAD_VALUE,
+    rules::{bundle::PLACEHOLDER, file::BAD_VALUE},
     shape::{Key, Kind, Shape},
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -373,9 +374,26 @@ fn map(table: &Table<'_>) -> Option<Map> {
     })
 }
 
+/// Placeholders of an engine's command that no bundle could fill.
+fn unfillable(engine: &Table<'_>) {
+    let words = engine.get("command");
+    for word in words.iter().flat_map(document::Item::items) {
+        for part in parts(word.text().unwrap_or_default()) {
+            let Part::Placeholder(name) = part else {
+                continue;
+            };
+            if name != "args" && !is_known(name) {
+                let message = format!("command: {{{name}}} is no placeholder");
+                word.report(&PLACEHOLDER, message, PLACEHOLDER.meaning);
+            }
+        }
+    }
+}
+
 fn engines(root: &Table<'_>) -> BTreeMap<Name, Engine> {
     let engine = |(name, _, item): (&str, _, document::Item<'_>)| {
         let table = item.table(&ENGINE)?;
+        unfillable(&table);
         Some((
             Name::new(name).ok()?,
             Engine {

@@ -5,6 +5,8 @@ pub mod file;
 mod literal;
 mod placeholder;
 pub mod push;
+pub mod removed;
 pub mod report;
 pub mod repository;
+mod secret;
 pub mod trunk;

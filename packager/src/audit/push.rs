@@ -4,6 +4,7 @@
 //! revokes is a note: the commit that takes a stolen key out of use gets in, whatever that key left behind.
 
 use super::{
+    removed,
     repository::{Report, of_trunk, published},
     trunk,
 };
@@ -14,7 +15,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use std::{collections::BTreeSet, convert::Infallible};
-use swarm_manifests::{id::Oid, name::Name, problem::Problem, rules::trunk::TREE};
+use swarm_manifests::{
+    id::Oid,
+    name::Name,
+    problem::Problem,
+    rules::{bundle::MISSING, trunk::TREE},
+};
 use swarm_repository::{
     allowed,
     changes::{Change, changes},
@@ -37,14 +43,15 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
     };
     let before = match old {
         Some(old) => match trunk::judge(repository, &objects, &mut verifier, old)?.trusted {
-            Some(trusted) => inside(&objects, &mut verifier, &trusted)?,
+            Some(trusted) => inside(repository, &objects, &mut verifier, &trusted)?.0,
             None => Vec::new(),
         },
         None => Vec::new(),
     };
     report.findings.extend(unclonable(&objects, old, &trusted)?);
     let known: BTreeSet<_> = before.into_iter().map(|(_, identity)| identity).collect();
-    let found = inside(&objects, &mut verifier, &trusted)?;
+    let (found, warnings) = inside(repository, &objects, &mut verifier, &trusted)?;
+    report.warnings.extend(warnings);
     let new = found
         .into_iter()
         .filter(|(_, identity)| !known.contains(identity));
@@ -87,12 +94,14 @@ fn identified(finding: Finding, head: &str) -> (Finding, Identity) {
     (finding, identity)
 }
 
-/// What is wrong with single manifests and bundles at a good head.
+/// What is wrong with single manifests and bundles at a good head, and what a new box could not get.
 fn inside(
+    repository: &DeployRepository,
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,
-) -> Outcome<Vec<(Finding, Identity)>> {
+) -> Outcome<(Vec<(Finding, Identity)>, Vec<String>)> {
+    let mut warnings = Vec::new();
     let snapshot = verifier.snapshot(objects, trusted)?;
     let mut findings: Vec<_> = snapshot.problems.into_iter().map(Finding::bare).collect();
     let mut seen: BTreeSet<(Name, String)> = BTreeSet::new();
@@ -102,7 +111,16 @@ fn inside(
             Ok(manifest) => {
                 let wanted = (manifest.bundle.clone(), manifest.version.to_string());
                 if seen.insert(wanted.clone()) {
-                    let refusal = published(objects, verifier, trusted, &wanted)?;
+                    let mut refusal = published(objects, verifier, trusted, &wanted)?;
+                    let path = &found.brought.path;
+                    if refusal.as_ref().is_some_and(|it| it.rule == &MISSING) {
+                        let head = trusted.head.to_string();
+                        let removed = removed::find(&repository.git, &head, path, manifest)?;
+                        if let Some(removed) = removed {
+                            warnings.push(removed.warning(path));
+                            refusal = None;
+                        }
+                    }
                     findings
                         .extend(refusal.map(|refusal| {
                             Finding::bare(of_refusal(&found.brought.path, refusal))
@@ -113,5 +131,6 @@ fn inside(
     }
     let head = trusted.head.short();
     let findings = findings.into_iter();
-    Ok(findings.map(|finding| identified(finding, &head)).collect())
+    let identified = findings.map(|finding| identified(finding, &head));
+    Ok((identified.collect(), warnings))
 }

@@ -1,13 +1,12 @@
 //! The whole repository: its files as they stand, its trunk as every box verifies it, and what refers to what.
 
 pub use super::report::Report;
-use super::{bundle, file, report::note_of, trunk};
+use super::{bundle, file, removed, report::note_of, secret, trunk};
 use crate::{
     deploy_repository::DeployRepository,
     failure::{Finding, Outcome},
     folder::of_refusal,
     pack::read_limited,
-    secrets,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +22,7 @@ use swarm_manifests::{
     policy,
     problem::{Problem, Refusal},
     roster,
-    rules::{bundle as rules, file::DUPLICATE, run::SECRET, trunk::REVOKED},
+    rules::{bundle as rules, file::DUPLICATE, trunk::REVOKED},
 };
 use swarm_repository::{
     bundle::{Looked, VerifiedBundle},
@@ -53,18 +52,18 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
             );
         }
     }
-    duplicates(&files, &mut report);
-    policy_step(repository, &mut report)?;
+    report.findings.extend(policy_step(repository, "HEAD")?);
     let objects = trunk::objects(&repository.git)?;
     let mut verifier = Verifier::new();
     let trusted = match repository.git.head()? {
         Some(head) => judged(repository, &objects, &mut verifier, &head, &mut report)?,
         None => None,
     };
+    duplicates(&files, trusted.as_ref(), &mut report);
     if let Some(trusted) = &trusted {
         waiting(&objects, &mut verifier, trusted, &mut report)?;
     }
-    unread(repository, &manifests, &boxes, &mut report)?;
+    secret::unread(repository, &manifests, &boxes, &mut report)?;
     let mut seen = BTreeSet::new();
     for (path, text, manifest) in &manifests {
         if !boxes.is_empty() && !boxes.iter().any(|entry| chooses(manifest, entry)) {
@@ -88,53 +87,6 @@ pub fn check(repository: &DeployRepository) -> Outcome<Report> {
     }
     report.note_the_void();
     Ok(report)
-}
-
-/// Secrets that a manifest names and nobody encrypted, that a box of their workflow cannot read, or that another one still can.
-fn unread(
-    repository: &DeployRepository,
-    manifests: &[(String, Vec<u8>, Manifest)],
-    boxes: &[roster::Entry],
-    report: &mut Report,
-) -> Outcome {
-    let readers = secrets::readers(repository)?;
-    for (path, text, manifest) in manifests {
-        let is_there = |name: &Name| {
-            let mut all = readers.iter();
-            all.any(|secret| secret.workflow == manifest.workflow && secret.name == *name)
-        };
-        for name in manifest.secrets.values().filter(|name| !is_there(name)) {
-            let workflow = &manifest.workflow;
-            let what = format!("secrets/{workflow}/{name}.age is not there");
-            let problem = Problem::whole(path, &SECRET, what);
-            let hint = format!("swarm-pack encrypt {workflow} {name}");
-            report
-                .findings
-                .extend(Finding::of(vec![problem.hint(hint)], text));
-        }
-    }
-    for secret in readers {
-        let manifest = manifests
-            .iter()
-            .find(|(_, _, manifest)| manifest.workflow == secret.workflow);
-        let (file, again) = (secret.file(), "swarm-pack encrypt it again");
-        for entry in boxes {
-            let reads = secret.boxes.contains(&entry.name);
-            let is_meant = manifest.is_some_and(|(_, _, manifest)| chooses(manifest, entry));
-            if is_meant && !reads {
-                report
-                    .warnings
-                    .push(format!("{file}: {} cannot read it; {again}", entry.name));
-            }
-            if !is_meant && reads {
-                report.warnings.push(format!(
-                    "{file}: {} is not among its boxes and can read it; make it anew, and {again}",
-                    entry.name
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What waits for people, what is void, and what came back in place of that: nothing is wrong with either.
@@ -199,43 +151,48 @@ fn files(repository: &DeployRepository) -> Outcome<Vec<String>> {
     Ok(paths)
 }
 
-fn duplicates(files: &[String], report: &mut Report) {
-    let mut by_name: BTreeMap<&str, &str> = BTreeMap::new();
+/// Two manifests of one name: the later one is the one too many, and what is not committed yet is later than everything.
+fn duplicates(files: &[String], trusted: Option<&Trusted>, report: &mut Report) {
+    let since = |path: &str| {
+        let brought = trusted.and_then(|trusted| trusted.manifests.get(path));
+        brought.map_or(u64::MAX, |brought| brought.position)
+    };
+    let mut by_name: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
     for path in files {
-        let Some(workflow) = manifest::workflow_of(path) else {
-            continue;
-        };
-        if let Some(first) = by_name.insert(workflow, path) {
+        if let Some(workflow) = manifest::workflow_of(path) {
+            by_name.entry(workflow).or_default().push(path);
+        }
+    }
+    for (workflow, mut paths) in by_name {
+        paths.sort_by_key(|path| (since(path), *path));
+        let first = paths.remove(0);
+        for path in paths {
             let message = format!("the workflow {workflow} has a manifest in {first} already");
-            report.findings.push(Finding::bare(
-                Problem::whole(path, &DUPLICATE, message).hint(DUPLICATE.remedy),
-            ));
+            let problem = Problem::whole(path, &DUPLICATE, message).hint(DUPLICATE.remedy);
+            report.findings.push(Finding::bare(problem));
         }
     }
 }
 
-/// Where policy.toml is changed and not committed: whether the step from the last one may be made.
-fn policy_step(repository: &DeployRepository, report: &mut Report) -> Outcome {
-    let Some(old) = repository.git.file("HEAD", "policy.toml")? else {
-        return Ok(());
+/// Where policy.toml is another one than at this commit: whether that step may be made.
+pub fn policy_step(repository: &DeployRepository, base: &str) -> Outcome<Option<Finding>> {
+    let Some(old) = repository.git.file(base, "policy.toml")? else {
+        return Ok(None);
     };
     let new = read_limited(&repository.top().join("policy.toml"), MAX_TEXT as u64)?;
+    let read = |text: &[u8]| policy::read("policy.toml", text).0;
+    let (Some(before), Some(after)) = (read(&old), read(&new)) else {
+        return Ok(None);
+    };
     if old == new {
-        return Ok(());
+        return Ok(None);
     }
-    if let ((Some(old), _), (Some(new), _)) = (
-        policy::read("policy.toml", &old),
-        policy::read("policy.toml", &new),
-    ) {
-        let refused = policy::check_change(&old, &new).err();
-        report
-            .findings
-            .extend(refused.map(|refusal| Finding::bare(of_refusal("policy.toml", refusal))));
-    }
-    Ok(())
+    let refused = policy::check_change(&before, &after).err();
+    Ok(refused.map(|refusal| Finding::bare(of_refusal("policy.toml", refusal))))
 }
 
-fn chooses(manifest: &Manifest, entry: &roster::Entry) -> bool {
+/// Whether `[on]` may choose a box of the roster.
+pub fn chooses(manifest: &Manifest, entry: &roster::Entry) -> bool {
     // What only the box itself knows (memory, engines) cannot be judged here: that is no warning.
     manifest.on.foresee(&entry.known()) != Some(false)
 }
@@ -343,6 +300,12 @@ fn note(
     refusal: Refusal,
     report: &mut Report,
 ) -> Outcome {
+    if refusal.rule == &rules::MISSING
+        && let Some(removed) = removed::find(&repository.git, "HEAD", path, manifest)?
+    {
+        report.warnings.push(removed.warning(path));
+        return Ok(());
+    }
     let is_new = repository.git.file("HEAD", path)?.is_none();
     let source = Path::new("sources").join(manifest.bundle.as_str());
     if refusal.rule == &rules::MISSING

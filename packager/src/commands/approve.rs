@@ -11,7 +11,7 @@ use crate::{
     key::Key,
     pack::read_limited,
     place, policy_edit,
-    proposed::{self, FILE, Proposed},
+    proposed::{self, Base, FILE, Proposed},
     talk, words, workflow,
 };
 use anyhow::Context;
@@ -57,7 +57,8 @@ pub fn run(args: &ApproveArgs, as_json: bool) -> Outcome {
 }
 
 fn of_policy(repository: &DeployRepository, args: &ApproveArgs, as_json: bool) -> Outcome {
-    let old = proposed::on_trunk(repository)?;
+    let base = Base::find(repository)?;
+    let old = proposed::on_trunk(repository, base.as_ref())?;
     let before = std::fs::read_to_string(repository.top().join(FILE))
         .with_context(|| format!("{FILE} could not be read"))?;
     let is_changed = old.as_ref().is_none_or(|old| {
@@ -103,6 +104,9 @@ fn of_policy(repository: &DeployRepository, args: &ApproveArgs, as_json: bool) -
     } else {
         None
     };
+    if let Some(why) = base.and_then(|base| base.stopped()) {
+        talk::warn(why);
+    }
     let standing = proposed.standing(repository, None)?;
     proposed.say_next(&standing, commit.as_deref());
     if as_json {

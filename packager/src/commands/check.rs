@@ -7,7 +7,9 @@ use crate::{
     failure::{Failure, Finding, Outcome},
     folder::{self, Ignoring},
     git::Git,
-    pack, talk,
+    pack,
+    proposed::{Base, FILE},
+    talk,
 };
 use anyhow::Context;
 use std::{io::BufRead, path::Path};
@@ -83,7 +85,13 @@ fn of_path(path: &Path) -> Outcome<repository::Report> {
         } else {
             path.to_string_lossy().into_owned()
         };
-        file::check(&real, &shown)?
+        let mut findings = file::check(&real, &shown)?;
+        if let Some(found) = found.as_ref().filter(|_| shown == FILE)
+            && let Some(base) = Base::find(found)?
+        {
+            findings.extend(repository::policy_step(found, &base.commit)?);
+        }
+        findings
     } else if real.join("bundle.toml").exists() {
         of_bundle(path)?
     } else {

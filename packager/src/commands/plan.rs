@@ -3,6 +3,7 @@
 use super::here;
 use crate::{
     audit::{
+        removed,
         repository::{of_trunk, published},
         trunk,
     },
@@ -21,7 +22,7 @@ use swarm_manifests::{
     manifest::Manifest,
     problem::Refusal,
     revision::revision,
-    rules::{file::BAD_VALUE, run::SECRET, trunk::REVOKED},
+    rules::{bundle::MISSING, file::BAD_VALUE, run::SECRET, trunk::REVOKED},
 };
 use swarm_repository::{
     bundle::Looked, objects::Objects, snapshot::Snapshot, trusted::Trusted, verifier::Verifier,
@@ -49,11 +50,11 @@ pub fn run(key: &KeyOption, as_json: bool) -> Outcome {
     let judged = trunk::judge_step(&repository, &objects, &mut verifier, Some(&base), &then)?;
     let before = trunk::judge(&repository, &objects, &mut verifier, &base)?.trusted;
     let now = match &before {
-        Some(trusted) => picture(&objects, &mut verifier, trusted)?,
+        Some(trusted) => picture(&repository, &objects, &mut verifier, trusted)?,
         None => Picture::default(),
     };
     let reached = match &judged.trusted {
-        Some(trusted) => picture(&objects, &mut verifier, trusted)?,
+        Some(trusted) => picture(&repository, &objects, &mut verifier, trusted)?,
         None => Picture::default(),
     };
     if reached.roster.is_empty() {
@@ -174,7 +175,12 @@ fn removable(repository: &DeployRepository, base: &str, then: &str) -> Outcome<u
         .unwrap_or(0))
 }
 
-fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Outcome<Picture> {
+fn picture(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: &Trusted,
+) -> Outcome<Picture> {
     let snapshot = verifier.snapshot(objects, trusted)?;
     let mut picture = Picture {
         roster: (*snapshot.roster).clone(),
@@ -201,6 +207,9 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
                 }
             }
             Ok(manifest) => {
+                let path = &found.brought.path;
+                let stored = stored(repository, objects, verifier, trusted, (path, manifest))?;
+                let trusted = stored.as_ref().unwrap_or(trusted);
                 let runs = runs(objects, verifier, trusted, (manifest, &snapshot))?;
                 let void = runs.as_ref().err().filter(|why| why.rule == &REVOKED);
                 Workflow {
@@ -215,6 +224,30 @@ fn picture(objects: &Objects, verifier: &mut Verifier, trusted: &Trusted) -> Out
         picture.workflows.insert(found.workflow.clone(), workflow);
     }
     Ok(picture)
+}
+
+/// The trunk when it last had this manifest's bundle, where its folder went while the workflow ran it: boxes have it in their store.
+fn stored(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    trusted: &Trusted,
+    (path, manifest): (&str, &Manifest),
+) -> Outcome<Option<Trusted>> {
+    let looked = verifier.look(
+        objects,
+        trusted,
+        &manifest.bundle,
+        &manifest.version.to_string(),
+    )?;
+    if !matches!(looked, Looked::Refused(refusal) if refusal.rule == &MISSING) {
+        return Ok(None);
+    }
+    let head = trusted.head.to_string();
+    match removed::find(&repository.git, &head, path, manifest)? {
+        Some(removed) => Ok(trunk::judge(repository, objects, verifier, &removed.before)?.trusted),
+        None => Ok(None),
+    }
 }
 
 /// The encrypted secrets that it names: others make another revision. Whether a box can read them, only the box can say.
@@ -258,10 +291,7 @@ fn runs(
                 &secrets,
             )),
             Looked::Refused(refusal) => Err(refusal),
-            Looked::Need(_) => Err(Refusal::new(
-                &swarm_manifests::rules::bundle::MISSING,
-                "its bundle is not in this clone",
-            )),
+            Looked::Need(_) => Err(Refusal::new(&MISSING, "its bundle is not in this clone")),
         },
     )
 }

@@ -10,7 +10,7 @@ use crate::{
     key::Key,
     place,
     policy_edit::{self, Edit, Grant, fingerprint},
-    proposed::{self, FILE, Proposed},
+    proposed::{self, Base, FILE, Proposed},
     talk, words,
 };
 use anyhow::Context;
@@ -28,7 +28,8 @@ pub fn run(args: PolicyArgs, as_json: bool) -> Outcome {
         policy_show::show(&repository.policy()?, as_json);
         return Ok(());
     }
-    let old = proposed::on_trunk(&repository)?;
+    let base = Base::find(&repository)?;
+    let old = proposed::on_trunk(&repository, base.as_ref())?;
     let text = std::fs::read_to_string(repository.top().join(FILE))
         .with_context(|| format!("{FILE} could not be read"))?;
     let edit = edit(&repository, args.command)?;

@@ -233,7 +233,49 @@ fn workflow_name(options: &Options) -> Outcome<Name> {
     }
 }
 
+/// What is in the bundle's folder as we found it: a version that came to nothing is not raised.
+struct Kept(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Kept {
+    fn of(dir: &Path) -> Self {
+        let files = ["bundle.toml", "bundle.lock"].map(|name| dir.join(name));
+        Self(
+            files
+                .map(|path| (path.clone(), std::fs::read(path).ok()))
+                .into(),
+        )
+    }
+
+    fn put_back(self) {
+        for (path, before) in self.0 {
+            let now = std::fs::read(&path).ok();
+            let done = match before {
+                before if before == now => Ok(()),
+                Some(text) => std::fs::write(&path, text),
+                None => std::fs::remove_file(&path),
+            };
+            if let Err(error) = done {
+                talk::warn(format!("{} is not as it was: {error}", path.display()));
+            }
+        }
+    }
+}
+
 fn make(repository: &DeployRepository, options: &Options, wish: &Wish, key: &Key) -> Outcome<Made> {
+    let kept = Kept::of(&options.dir);
+    let made = try_to_make(repository, options, wish, key);
+    if made.is_err() {
+        kept.put_back();
+    }
+    made
+}
+
+fn try_to_make(
+    repository: &DeployRepository,
+    options: &Options,
+    wish: &Wish,
+    key: &Key,
+) -> Outcome<Made> {
     let packed = raise(repository, &options.dir)?;
     packed.write_lock(&options.dir)?;
     let workflow = options

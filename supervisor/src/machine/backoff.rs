@@ -11,10 +11,14 @@ const BLOCKED_TO: Duration = Duration::from_secs(60);
 
 /// The wait before the restart that follows `streak` earlier exits before `settled`.
 ///
-/// The first is `delay` itself; then it doubles, up to `max-delay`, less up to a quarter by the dice.
+/// The first is `delay` itself; then it doubles, up to `max-delay`, less up to a quarter by the dice. With `max-delay = "0s"` it is
+/// always `delay`.
 pub fn delay(policy: &Restart, streak: u32, dice: u32) -> Duration {
+    if policy.max_delay.is_zero() {
+        return policy.delay;
+    }
     let mut wait = policy.delay.min(policy.max_delay);
-    if streak == 0 || policy.max_delay.is_zero() {
+    if streak == 0 {
         return wait;
     }
     for _ in 0..streak {
@@ -84,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn max_delay_zero_is_no_backoff_at_all() {
+    fn with_max_delay_zero_the_delay_does_not_grow() {
         assert_eq!(waits(&policy(0, 0)), [0; 6]);
-        assert_eq!(waits(&policy(500, 0)), [0; 6]);
+        assert_eq!(waits(&policy(500, 0)), [500; 6]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::{
 use swarm_manifests::{
     bundle::{Probe, Workdir},
     name::Name,
+    placeholder::{Part, parts},
 };
 
 /// Where a program is looked for, unless its `[env]` says otherwise.
@@ -177,12 +178,22 @@ impl Supervisor {
     }
 }
 
-/// The placeholders that only the supervisor knows.
+/// The placeholders that only the supervisor knows; `{{word}}` of one of them is text.
 fn fill(text: &str, place: &Place, instance: u16) -> String {
     if !text.contains('{') {
         return text.to_owned();
     }
-    text.replace("{instance}", &instance.to_string())
-        .replace("{state}", &place.folders.state.to_string_lossy())
-        .replace("{bundle}", &place.bundle.to_string_lossy())
+    let value = |word: &str| match word {
+        "instance" => Some(instance.to_string()),
+        "state" => Some(place.folders.state.to_string_lossy().into_owned()),
+        "bundle" => Some(place.bundle.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    let filled = parts(text).map(|part| match part {
+        Part::Text(text) => text.to_owned(),
+        Part::Placeholder(word) => value(word).unwrap_or_else(|| format!("{{{word}}}")),
+        Part::Literal(word) if value(word).is_some() => format!("{{{word}}}"),
+        Part::Literal(word) => format!("{{{{{word}}}}}"),
+    });
+    filled.collect()
 }
