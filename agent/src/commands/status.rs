@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_said_to_be_absent() {
-        let body = serde_json::json!({"box": "b", "map": null, "failure": null, "warnings": [], "refusals": ["x"]});
+        let body = serde_json::json!({"box": "b", "map": null, "failure": null, "refusals": ["x"], "warnings": []});
         assert_eq!(
             outline(&spoken(&body), 0),
             "box: b\nmap: none\nrefusals:\n  - x\nwarnings: none\n"
