@@ -43,16 +43,17 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
     };
     let before = match old {
         Some(old) => match trunk::judge(repository, &objects, &mut verifier, old)?.trusted {
-            Some(trusted) => inside(repository, &objects, &mut verifier, &trusted)?.0,
+            Some(trusted) => inside(repository, &objects, &mut verifier, &trusted)?.findings,
             None => Vec::new(),
         },
         None => Vec::new(),
     };
     report.findings.extend(unclonable(&objects, old, &trusted)?);
     let known: BTreeSet<_> = before.into_iter().map(|(_, identity)| identity).collect();
-    let (found, warnings) = inside(repository, &objects, &mut verifier, &trusted)?;
-    report.warnings.extend(warnings);
+    let found = inside(repository, &objects, &mut verifier, &trusted)?;
+    report.warnings.extend(found.warnings);
     let new = found
+        .findings
         .into_iter()
         .filter(|(_, identity)| !known.contains(identity));
     report.findings.extend(new.map(|(finding, _)| finding));
@@ -94,13 +95,20 @@ fn identified(finding: Finding, head: &str) -> (Finding, Identity) {
     (finding, identity)
 }
 
+/// What a good head holds that is not as it should be.
+struct Inside {
+    findings: Vec<(Finding, Identity)>,
+    /// What a new box could not get.
+    warnings: Vec<String>,
+}
+
 /// What is wrong with single manifests and bundles at a good head, and what a new box could not get.
 fn inside(
     repository: &DeployRepository,
     objects: &Objects,
     verifier: &mut Verifier,
     trusted: &Trusted,
-) -> Outcome<(Vec<(Finding, Identity)>, Vec<String>)> {
+) -> Outcome<Inside> {
     let mut warnings = Vec::new();
     let snapshot = verifier.snapshot(objects, trusted)?;
     let mut findings: Vec<_> = snapshot.problems.into_iter().map(Finding::bare).collect();
@@ -132,5 +140,8 @@ fn inside(
     let head = trusted.head.short();
     let findings = findings.into_iter();
     let identified = findings.map(|finding| identified(finding, &head));
-    Ok((identified.collect(), warnings))
+    Ok(Inside {
+        findings: identified.collect(),
+        warnings,
+    })
 }
