@@ -1,12 +1,13 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
 //! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. `SWARM_KEEP_STATE_MS` says how long folders of
-//! removed workflows are kept, `SWARM_FORWARD` where logs go besides, such as `syslog=/dev/log`. The tests of this crate drive it.
+//! removed workflows are kept, `SWARM_FORWARD` where logs go besides, such as `syslog=/dev/log`; `SWARM_CEILING_FILE` has a line for each
+//! folder that workflows may write to. The tests of this crate drive it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     error::Error,
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +17,7 @@ use swarm_manifests::{
 };
 use swarm_supervisor::{
     handover, run,
-    settings::{Agent, OnExit, Settings},
+    settings::{Agent, OnExit, ReadCeiling, Settings},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,11 +46,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         Agent::Socket(Arc::new(UnixStream::connect(agent)?))
     };
     let kept = std::env::var("SWARM_KEEP_STATE_MS").map_or(Ok(60_000), |text| text.parse())?;
+    let ceiling_file = std::env::var_os("SWARM_CEILING_FILE").map(PathBuf::from);
     run::run(Settings {
         box_name: "testbox".into(),
         state,
         control,
-        ceiling: Ceiling::default(),
+        ceiling: ceiling_file
+            .as_deref()
+            .map_or_else(|| Ok(Ceiling::default()), read_ceiling)?,
+        ceiling_file: ceiling_file.map(|file| (file, read_ceiling as ReadCeiling)),
         switch_users: true,
         users: (63_000, 63_500),
         agent_user: None,
@@ -73,5 +78,13 @@ fn logs(text: &str) -> Option<Logs> {
     Some(Logs {
         forward,
         socket: socket.into(),
+    })
+}
+
+fn read_ceiling(file: &Path) -> Result<Ceiling, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    Ok(Ceiling {
+        write: Some(text.lines().map(Into::into).collect()),
+        ..Ceiling::default()
     })
 }

@@ -41,7 +41,7 @@ mod wellness;
 pub use calendar::{due_at, next_run_after};
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;
-pub use rows::{Usage, actual, rows};
+pub use rows::{Usage, actual, obstacle, rows};
 pub use state::{
     Alive, Calendar, Ended, Going, Instance, NextRun, Over, Phase, Preparation, Process, Readiness,
     State, StopStep, Then, Trail, Trouble, Version, trail,

@@ -7,6 +7,7 @@
 mod acts;
 mod adopt;
 mod agent;
+mod allow;
 mod answers;
 mod copies;
 mod feeds;
@@ -334,6 +335,7 @@ impl Supervisor {
         if self.agent.again.is_some_and(|at| at <= now) {
             self.start_agent();
         }
+        self.agent_waits_due(now);
         self.agent.settle(now);
         self.watchdog.due(now);
         self.retire_agent(now);

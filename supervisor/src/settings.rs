@@ -14,6 +14,8 @@ pub struct Settings {
     pub control: PathBuf,
     /// What no workflow here may exceed.
     pub ceiling: Ceiling,
+    /// Where that is read from anew, and how, when we are told that the configuration changed.
+    pub ceiling_file: Option<(PathBuf, ReadCeiling)>,
     /// Whether each workflow runs as a user of its own; only root can.
     pub switch_users: bool,
     /// The user ids for that, both included.
@@ -31,6 +33,9 @@ pub struct Settings {
     /// The cgroup of the unit that holds the workflows, below the cgroup2 mount; none: theirs are made at the top, or beside ours.
     pub holder: Option<PathBuf>,
 }
+
+/// Reads the ceiling from the box's configuration; the error in words.
+pub type ReadCeiling = fn(&std::path::Path) -> Result<Ceiling, String>;
 
 /// What becomes of the workflows when the supervisor is told to end (SIGTERM, SIGINT).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

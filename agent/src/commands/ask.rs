@@ -165,11 +165,16 @@ pub fn each(
 
 /// Asks for something to be done.
 pub fn done(context: &Context, request: &Request) -> Outcome {
-    let exit = each(context, request, |_| Ok(()))?;
+    let outcome = each(context, request, |_| Ok(()));
     if context.json {
-        out::line(serde_json::json!({"exit": exit}))?;
+        out::line(match &outcome {
+            Ok(exit) => serde_json::json!({"exit": exit}),
+            Err(failure) => {
+                serde_json::json!({"exit": failure.exit, "message": failure.message, "hint": failure.hint})
+            }
+        })?;
     }
-    Ok(exit)
+    outcome
 }
 
 /// Asks for rows.

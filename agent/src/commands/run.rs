@@ -2,7 +2,12 @@
 
 use super::{Context, Failure, Outcome, ask};
 use crate::settings::Config;
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+use swarm_manifests::policy::Ceiling;
 use swarm_supervisor::settings::{Agent, OnExit, Settings};
 
 /// Names the cgroup of the unit that holds the workflows, below the cgroup2 mount; set by our unit for systemd.
@@ -55,6 +60,7 @@ fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Set
         state: settings.state.clone(),
         control: ask::control_path(context)?,
         ceiling: settings.ceiling.clone(),
+        ceiling_file: Some((file.clone(), read_ceiling)),
         switch_users: settings.switch_users && rustix::process::geteuid().is_root(),
         users: settings.users,
         agent_user: settings.agent_user.clone(),
@@ -68,6 +74,12 @@ fn supervised(context: &Context, config: &Config, on_exit: OnExit) -> Result<Set
         },
         holder: std::env::var_os(HOLDER).map(PathBuf::from),
     })
+}
+
+/// The box's own ceiling, as its configuration has it now.
+fn read_ceiling(file: &Path) -> Result<Ceiling, String> {
+    let config = Config::load(file).map_err(|error| format!("{error:#}"))?;
+    Ok(config.settings.ceiling)
 }
 
 /// What the agent has to read of this box's configuration, wherever it lies and whoever owns it.

@@ -9,7 +9,11 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::rc::Rc;
-use swarm_manifests::{name::Name, rules::trunk::MASS_REMOVAL, status::State};
+use swarm_manifests::{
+    name::Name,
+    rules::{self, trunk::MASS_REMOVAL},
+    status::State,
+};
 use tokio::sync::oneshot;
 
 /// Somebody who waits for the walk's trial.
@@ -52,6 +56,29 @@ impl Keeper {
                 5,
             ),
         }
+    }
+
+    /// What the box itself refuses of what it was told to run: a sync would change nothing about that.
+    fn refused_here(&self, picture: &Rc<Picture>) -> Vec<Value> {
+        let of = |(workflow, wanted): (&Name, &Wanted)| {
+            let Wanted::Run(spec) = wanted else {
+                return None;
+            };
+            let actual = self.actual.get(workflow)?;
+            if actual.successor.or(actual.revision) != Some(spec.revision) {
+                return None;
+            }
+            let row = actual.rows.first()?;
+            let (state, reason, rule) = match &row.next {
+                Some(next) => (next.state, Some(&next.reason), &next.rule),
+                None => (row.state, row.reason.as_ref(), &row.rule),
+            };
+            (state == State::Refused).then(|| {
+                let hint = rule.as_deref().and_then(rules::find).map(|rule| rule.remedy);
+                json!({"workflow": workflow, "action": "refuse", "from": row.version, "to": spec.version, "commit": spec.origin.commit, "by": spec.origin.by, "reason": reason, "rule": rule, "hint": hint})
+            })
+        };
+        picture.resolved.wanted.iter().filter_map(of).collect()
     }
 
     fn foretold(&self, picture: &Rc<Picture>) -> (Value, u8) {
@@ -99,6 +126,10 @@ impl Keeper {
         }
         if let Some(held) = &plan.held {
             lines.extend(held.workflows.iter().map(|workflow| json!({"workflow": workflow, "action": "wait", "from": version(workflow), "to": null, "reason": held.reason, "rule": MASS_REMOVAL.id})));
+        }
+        for refused in self.refused_here(picture) {
+            is_refused = true;
+            lines.push(refused);
         }
         let body = json!({
             "commit": picture.trusted().map(|(head, _)| head.to_string()),

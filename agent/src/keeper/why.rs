@@ -187,6 +187,15 @@ impl Keeper {
         }
         self.held_back(found, picture, verdict, steps);
         if let Some(Wanted::Run(spec)) = picture.resolved.wanted.get(&found.workflow) {
+            let ceiling = swarm_manifests::rules::run::CEILING.id;
+            let rows = self.actual.get(&found.workflow).map(|actual| &actual.rows);
+            let is_over = rows.into_iter().flatten().any(|row| {
+                let next = row.next.as_ref().and_then(|next| next.rule.as_deref());
+                next.or(row.rule.as_deref()) == Some(ceiling)
+            });
+            if is_over {
+                return steps.push(step(false, "box", "its own [ceiling] is not met"));
+            }
             steps.push(step(
                 true,
                 "box",

@@ -136,7 +136,10 @@ impl Turn {
         ) {
             return;
         }
-        let changed = trouble.rule.as_deref() == Some(rules::run::CHANGED.id);
+        let is = |rule: &rules::Rule| trouble.rule.as_deref() == Some(rule.id);
+        let changed = is(&rules::run::CHANGED);
+        // What cannot be executed is waited for only where there is nothing to go back to.
+        let passing = passing && !(is(&rules::run::EXEC) && self.state.good.is_some());
         let mut record = self.record_at(at, "fail");
         record.rule.clone_from(&trouble.rule);
         record.reason = Some(trouble.reason.clone());

@@ -17,7 +17,7 @@ impl Turn {
             .as_mut()
             .filter(|s| s.spec.revision == spec.revision)
         {
-            if was_refused(&successor.preparation) {
+            if successor.is_refused() {
                 successor.preparation = Preparation::Unasked;
             }
             successor.spec = Arc::new(spec);
@@ -44,7 +44,7 @@ impl Turn {
                 return self.succeed(again);
             }
             current.spec = Arc::new(spec);
-            if was_refused(&current.preparation) {
+            if current.is_refused() {
                 current.preparation = Preparation::Unasked;
                 self.wake(|ended| ended == Ended::Refused);
             }
@@ -315,10 +315,6 @@ impl Turn {
         };
         self.journal(record, sync);
     }
-}
-
-fn was_refused(preparation: &Preparation) -> bool {
-    matches!(preparation, Preparation::Failed(trouble) if !trouble.tried)
 }
 
 impl Order {

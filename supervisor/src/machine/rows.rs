@@ -1,7 +1,7 @@
 //! A workflow as people and the agent see it: a [`State`] comes in, rows of `list` go out. Pure.
 
 use super::{
-    Alive, Ended, Instance, Phase, Preparation, Readiness, State, Version, calendar,
+    Alive, Ended, Instance, Phase, Preparation, Readiness, State, Trouble, Version, calendar,
     life::in_words, wellness::ready_by,
 };
 use crate::{protocol::Actual, time::BootTime};
@@ -76,6 +76,33 @@ pub fn rows(
             ..row
         })
         .collect()
+}
+
+/// Why nothing of a workflow runs that was asked to start, where it does not; only what people can mend, and no program's own end.
+pub fn obstacle(state: &State) -> Option<(status::State, Trouble)> {
+    if state.is_empty() {
+        let next = &state.standing.as_ref()?.next;
+        let trouble = Trouble {
+            reason: next.reason.clone(),
+            rule: next.rule.clone(),
+            tried: false,
+        };
+        return Some((next.state, trouble));
+    }
+    state.instances.iter().find_map(|instance| {
+        let kind = state_of(&instance.phase);
+        let is_held = match kind {
+            status::State::Refused | status::State::Blocked => true,
+            status::State::Failed | status::State::Backoff => instance.rule.is_some(),
+            _ => false,
+        };
+        let trouble = Trouble {
+            reason: instance.reason.clone().unwrap_or_default(),
+            rule: instance.rule.clone(),
+            tried: true,
+        };
+        is_held.then_some((kind, trouble))
+    })
 }
 
 fn instance_row(

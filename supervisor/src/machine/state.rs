@@ -388,6 +388,11 @@ impl Version {
         matches!(self.preparation, Preparation::Held(_))
     }
 
+    /// Whether it was refused before anything was tried.
+    pub fn is_refused(&self) -> bool {
+        matches!(&self.preparation, Preparation::Failed(trouble) if !trouble.tried)
+    }
+
     /// Whether it may be started now.
     pub fn is_prepared(&self) -> bool {
         self.spec.install.is_none() || matches!(self.preparation, Preparation::Done(_))

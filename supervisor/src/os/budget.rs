@@ -48,15 +48,17 @@ impl Budget {
         self.filled = now;
     }
 
-    pub(super) fn takes(&mut self, size: usize, now: BootTime) -> bool {
-        if let Some(left) = self.left.checked_sub(size as u64) {
+    /// Whether a line is kept; `head` is what we put before the `printed` bytes.
+    pub(super) fn takes(&mut self, head: usize, printed: usize, now: BootTime) -> bool {
+        if let Some(left) = self.left.checked_sub((head + printed) as u64) {
             self.left = left;
             return true;
         }
-        self.lose(1, size as u64, now);
+        self.lose(1, printed as u64, now);
         false
     }
 
+    /// Bytes as they were printed.
     pub(super) fn lose(&mut self, lines: u64, bytes: u64, now: BootTime) {
         self.lost_lines += lines;
         self.lost_bytes += bytes;
@@ -75,5 +77,21 @@ impl Budget {
             "dropped {lines} lines ({bytes} bytes): more than {} MB a second, or the disk is full",
             RATE >> 20
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_counted_as_it_was_printed() {
+        let mut budget = Budget::full();
+        let (head, printed) = (27, usize::try_from(BURST).expect("fits"));
+        assert!(!budget.takes(head, printed, BootTime::default()));
+        assert!(budget.takes(head, 100, BootTime::default()));
+        let said = budget.take_loss().expect("a loss");
+        let expected = format!("dropped 1 lines ({printed} bytes)");
+        assert!(said.starts_with(&expected), "{said}");
     }
 }

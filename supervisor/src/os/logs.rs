@@ -305,7 +305,7 @@ impl LogWriter {
         loop {
             let (piece, more) = rest.split_at(rest.len().min(MAX_LINE));
             see(stream, &String::from_utf8_lossy(piece));
-            if self.budget.takes(head.len() + piece.len() + 1, now) {
+            if self.budget.takes(head.len(), piece.len() + 1, now) {
                 put(out, head, piece);
             }
             rest = more;
@@ -345,7 +345,9 @@ impl LogWriter {
             };
             if let Err(error) = self.write_part(&rest[..part], part == 0) {
                 let lost = rest.split(|&byte| byte == b'\n').count() - 1;
-                self.budget.lose(lost as u64, rest.len() as u64, now);
+                let heads = lost * head(Wall::default(), Stream::Swarm).len();
+                let printed = rest.len().saturating_sub(heads);
+                self.budget.lose(lost as u64, printed as u64, now);
                 return Err(error);
             }
             rest = &rest[part..];
@@ -355,6 +357,12 @@ impl LogWriter {
 
     fn write_part(&mut self, part: &[u8], is_full: bool) -> io::Result<()> {
         if is_full {
+            // Not in one step: a file system that replaces a file by another makes sure first that the new one is on the disk, and everybody
+            // waits for that.
+            match fs::remove_file(self.old()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             fs::rename(&self.path, self.old())?;
             self.file = open_file(&self.path)?;
             self.size = 0;

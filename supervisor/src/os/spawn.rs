@@ -73,6 +73,13 @@ impl SpawnError {
         }
     }
 
+    /// Whether what is to be executed, or the folder to do that in, is not there or closed: somebody may mend that on the box.
+    pub fn is_missing(&self) -> bool {
+        let of_the_box = ["execute ", "enter the working directory "];
+        let is_missing = matches!(self.errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES);
+        is_missing && of_the_box.iter().any(|step| self.step.starts_with(step))
+    }
+
     pub(super) fn kernel(step: impl Into<String>, errno: i32) -> Self {
         Self {
             step: step.into(),

@@ -2,7 +2,6 @@
 
 use super::{RunError, Supervisor, room::Workflow};
 use crate::{
-    ceiling,
     machine::{self, Event, Instance, Survivor},
     os::{
         clock,
@@ -28,7 +27,6 @@ impl Supervisor {
         for Loaded { state, boot } in loaded {
             let name = state.workflow.clone();
             let instances = state.instances.clone();
-            let specs: Vec<_> = state.versions().map(|it| it.spec.clone()).collect();
             let mut workflow = Workflow::new(state);
             workflow.saved = machine::trail(&workflow.state);
             self.workflows.insert(name.clone(), Box::new(workflow));
@@ -38,12 +36,8 @@ impl Supervisor {
                 .collect();
             self.kill_leftover_install(&name);
             self.feed(&name, Event::Recovered(survivors));
-            for spec in specs {
-                // The box's own configuration may have changed meanwhile.
-                if let Err(trouble) = ceiling::apply((*spec).clone(), &self.settings.ceiling) {
-                    self.feed(&name, Event::Forbidden(Box::new((*spec).clone()), trouble));
-                }
-            }
+            // The box's own configuration may have changed meanwhile.
+            self.apply_ceiling(&name);
         }
         if let Some(Unfinished { head, .. }) = &self.printing.unfinished {
             let (name, instance) = (head.workflow.clone(), head.instance);

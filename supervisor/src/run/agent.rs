@@ -17,7 +17,7 @@ use crate::{
         pages, spawn,
         tree::Tree,
     },
-    protocol::ToAgent,
+    protocol::{Query, ToAgent},
     settings::Agent,
     time::BootTime,
 };
@@ -46,6 +46,8 @@ const BACKLOG: usize = 10_000;
 const SETTLED: Duration = Duration::from_secs(60);
 /// So long after the agent was started the start is over.
 const START: Duration = Duration::from_secs(5);
+/// So long a question waits for an agent that is away, unless it says itself how long.
+const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN_FROM: Duration = Duration::from_millis(100);
 const AGAIN_TO: Duration = Duration::from_secs(30);
 
@@ -66,6 +68,10 @@ pub(super) struct Link {
     /// By when the agent of the program before us has to be gone.
     pub(super) retire: Option<BootTime>,
     deaths: u32,
+    /// We end it ourselves, so that it sees what changed: it is started again at once.
+    is_refreshed: bool,
+    /// Clients whose questions wait until it is there again, and until when.
+    waiting: Vec<(BootTime, u64, Query)>,
     backlog: VecDeque<report::Event>,
     /// When it is asked to seal what was journalled.
     pub(super) seal: Option<BootTime>,
@@ -103,6 +109,8 @@ impl Link {
             settled: None,
             retire: None,
             deaths: 0,
+            is_refreshed: false,
+            waiting: Vec::new(),
             backlog: VecDeque::new(),
             seal: None,
             dirty: BTreeSet::new(),
@@ -140,7 +148,8 @@ impl Link {
     /// When it is started again; or, while it is there, when it is asked to seal the journal.
     pub(super) fn begins_or_seals(&self) -> Option<BootTime> {
         let seal = self.seal.filter(|_| self.is_there());
-        self.again.into_iter().chain(seal).min()
+        let waiting = self.waiting.iter().map(|(until, ..)| *until);
+        self.again.into_iter().chain(seal).chain(waiting).min()
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -222,6 +231,35 @@ impl Supervisor {
         self.agent.say(&ToAgent::Hello { workflows });
         // What the kernel says of their processes follows.
         self.agent.dirty.extend(names);
+        for (_, client, query) in std::mem::take(&mut self.agent.waiting) {
+            self.ask_agent(client, query);
+        }
+    }
+
+    /// Keeps a question for an agent that is about to come. `false`: none is, or there is nothing to wait for.
+    pub(super) fn wait_for_agent(&mut self, client: u64, query: &Query) -> bool {
+        let patience = match query {
+            Query::Sync { timeout_ms } => Duration::from_millis(*timeout_ms),
+            Query::Status | Query::Plan | Query::Why { .. } => PATIENCE,
+            Query::Reload => return false,
+        };
+        let comes = self.agent.child.is_some() || self.agent.again.is_some();
+        if comes {
+            let until = clock::now() + patience;
+            self.agent.waiting.push((until, client, query.clone()));
+        }
+        comes
+    }
+
+    /// Whoever waited long enough for the agent is told what is known without it.
+    pub(super) fn agent_waits_due(&mut self, now: BootTime) {
+        let (over, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.agent.waiting)
+            .into_iter()
+            .partition(|(until, ..)| *until <= now);
+        self.agent.waiting = waiting;
+        for (_, client, query) in over {
+            self.agent_is_away(client, &query);
+        }
     }
 
     fn spawn_agent(
@@ -332,6 +370,9 @@ impl Supervisor {
                 self.agent.child = Some(child);
                 return;
             }
+            Ok(Some(_)) if self.agent.is_refreshed => {
+                tracing::info!("the agent is started again, to see its configuration as it is now");
+            }
             Ok(Some(exit)) => tracing::warn!(
                 exit = machine::in_words(&exit),
                 "the agent ended; it is started again"
@@ -344,6 +385,9 @@ impl Supervisor {
             return self.start_agent();
         }
         self.agent_gone("it ended");
+        if std::mem::take(&mut self.agent.is_refreshed) {
+            return self.start_agent();
+        }
         if clock::now().since(child.since) >= SETTLED {
             self.agent.deaths = 0;
         }
@@ -368,6 +412,7 @@ impl Supervisor {
         };
         let (paths, then) = &child.given;
         if self.agent.is_there() && given::identities(paths) != *then {
+            self.agent.is_refreshed = true;
             self.agent_gone("a folder of its configuration was replaced");
         }
     }

@@ -4,7 +4,7 @@ use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
     control::{Feed, Goal, Person},
     frame::encode,
-    machine::{self, Event, Order, Phase},
+    machine::{self, Event, Order, Phase, Trouble},
     os::{clock, users},
     protocol::{Query, Request, Response, Traffic},
     time::BootTime,
@@ -16,7 +16,11 @@ use std::{
         unix::net::UnixStream,
     },
 };
-use swarm_manifests::{name::Name, status::Row};
+use swarm_manifests::{
+    name::Name,
+    rules,
+    status::{Row, State},
+};
 
 /// So many workflows are told of at once.
 const PORTION: usize = 100;
@@ -88,10 +92,12 @@ impl Supervisor {
                 self.command(id, &workflow, Event::Kill(order, hold), Goal::Still, words);
             }
             Request::Start { workflow, reason } => {
+                self.look_anew(&workflow);
                 let order = self.order(id, reason);
                 self.command(id, &workflow, Event::Start(order), Goal::Settled, "started");
             }
             Request::Restart { workflow, reason } => {
+                self.look_anew(&workflow);
                 let order = self.order(id, reason);
                 self.command(
                     id,
@@ -203,6 +209,13 @@ impl Supervisor {
         rows
     }
 
+    /// Whoever wants something started may have mended what kept it from that.
+    fn look_anew(&mut self, workflow: &str) {
+        if let Ok(name) = Name::new(workflow) {
+            self.apply_ceiling(&name);
+        }
+    }
+
     fn known(&mut self, id: u64, workflow: &str) -> Option<Name> {
         let name = Name::new(workflow)
             .ok()
@@ -273,10 +286,20 @@ impl Supervisor {
                     .iter()
                     .all(|instance| is_settled(&instance.phase)),
             });
-            if reached {
-                let message = Some(message.clone());
-                client.say(&Response::Done { exit: 0, message });
+            if !reached {
+                continue;
             }
+            let obstacle = state
+                .filter(|_| *goal == Goal::Settled)
+                .and_then(machine::obstacle);
+            let answer = match obstacle {
+                Some((kind, trouble)) => not_started(workflow, kind, &trouble),
+                None => Response::Done {
+                    exit: 0,
+                    message: Some(message.clone()),
+                },
+            };
+            client.say(&answer);
         }
     }
 
@@ -323,9 +346,13 @@ impl Supervisor {
         if let Query::Why { workflow } = query {
             self.tell_dropped(workflow);
         }
-        if self.ask_agent(id, query.clone()) {
-            return;
+        if !self.ask_agent(id, query.clone()) && !self.wait_for_agent(id, query) {
+            self.agent_is_away(id, query);
         }
+    }
+
+    /// What is known without the agent, and that it is away.
+    pub(super) fn agent_is_away(&mut self, id: u64, query: &Query) {
         let body = match query {
             Query::Why { workflow } => match self.known(id, workflow) {
                 Some(name) => self
@@ -353,10 +380,25 @@ impl Supervisor {
     }
 }
 
+/// Why something that was to start does not run, and what to do.
+fn not_started(workflow: &Name, kind: State, trouble: &Trouble) -> Response {
+    let (reason, rule) = (&trouble.reason, trouble.rule.as_deref());
+    let id = rule.map_or_else(String::new, |id| format!(" [{id}]"));
+    let remedy = rule
+        .and_then(rules::find)
+        .map(|rule| rule.remedy.to_owned());
+    Response::Failed {
+        exit: 1,
+        message: format!("{workflow}: {}: {reason}{id}", kind.as_str()),
+        hint: remedy,
+    }
+}
+
 fn is_settled(phase: &Phase) -> bool {
     !matches!(
         phase,
         Phase::Vacant
+            | Phase::Installing
             | Phase::Starting
             | Phase::Born(_)
             | Phase::Stopping { .. }

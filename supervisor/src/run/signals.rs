@@ -15,7 +15,10 @@ impl Supervisor {
                 .and_then(|number| Signal::try_from(number).ok())
             {
                 Some(Signal::SIGTERM | Signal::SIGINT) => self.ending = true,
-                Some(Signal::SIGHUP) => self.ask_agent_to_reload(),
+                Some(Signal::SIGHUP) => {
+                    self.read_ceiling();
+                    self.ask_agent_to_reload();
+                }
                 Some(Signal::SIGUSR2) => self.begin_upgrade(None, None),
                 Some(Signal::SIGCHLD) => self.reap_strangers(),
                 _ => {}

@@ -18,7 +18,7 @@ use crate::{
         pipes::Pipes,
         ports,
         report::Report,
-        spawn,
+        spawn::{self, SpawnError},
         users::UserError,
     },
     time::BootTime,
@@ -64,12 +64,18 @@ impl Obstacle {
         Self::passing(&rules::run::DISK, format!("{what}: {error}"))
     }
 
+    fn spawn(error: &SpawnError) -> Self {
+        Self {
+            passing: error.is_missing(),
+            ..Self::lasting(&rules::run::EXEC, error.to_string())
+        }
+    }
+
     pub(super) fn user(error: &UserError) -> Self {
         match error {
-            UserError::RangeFull(..) | UserError::Lookup(..) => {
-                Self::passing(&rules::run::USER, error.to_string())
-            }
-            _ => Self::lasting(&rules::run::USER, error.to_string()),
+            UserError::Root(_) => Self::lasting(&rules::run::USER, error.to_string()),
+            // Somebody may add who is missing.
+            _ => Self::passing(&rules::run::USER, error.to_string()),
         }
     }
 }
@@ -126,7 +132,7 @@ impl Supervisor {
             Some(seats) => spawn::begin_seated(launch, seats),
             None => spawn::begin(launch),
         };
-        let birth = begun.map_err(|error| failed(error.to_string()))?;
+        let birth = begun.map_err(|error| Obstacle::spawn(&error))?;
         let mut unprotected = enforced.enforced;
         unprotected.extend(birth.missing.iter().map(ToString::to_string));
         unprotected.extend(enforced.missing);
@@ -199,7 +205,7 @@ impl Supervisor {
                 if let Some(room) = self.room(name, instance) {
                     room.process = None;
                 }
-                let obstacle = Obstacle::lasting(&rules::run::EXEC, error.to_string());
+                let obstacle = Obstacle::spawn(&error);
                 self.not_started(name, instance, birth.run, obstacle);
             }
         }

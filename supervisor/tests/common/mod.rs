@@ -95,6 +95,7 @@ impl World {
             env,
         };
         world.give(world.folder.path());
+        fs::write(world.ceiling(), "").expect("a ceiling");
         world.give(&world.folder.path().join("agent.sock"));
         world.start();
         world
@@ -162,6 +163,7 @@ impl World {
         if self.stop {
             command.arg("--stop");
         }
+        command.env("SWARM_CEILING_FILE", self.ceiling());
         if let Some((name, value)) = &self.env {
             let folder = self.folder.path().display().to_string();
             command.env(name, value.replace("{folder}", &folder));
@@ -209,6 +211,11 @@ impl World {
         );
         let _ = supervisor.wait();
         self.agent = None;
+    }
+
+    /// What workflows may write to on this box: a path a line.
+    pub fn ceiling(&self) -> PathBuf {
+        self.folder.path().join("ceiling")
     }
 
     pub fn control(&self) -> PathBuf {
