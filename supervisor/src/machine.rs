@@ -20,6 +20,7 @@ mod event;
 mod life;
 mod notice;
 mod orders;
+mod over;
 mod probation;
 mod recover;
 mod rows;
@@ -38,13 +39,14 @@ mod stop;
 mod tests;
 mod wellness;
 
-pub use calendar::{due_at, next_run_after};
+pub use calendar::{Calendar, NextRun, due_at, next_run_after};
 pub use event::{Change, Effect, Event, Now, Order, Survivor, Sync};
 pub use life::in_words;
+pub use over::Over;
 pub use rows::{Usage, actual, obstacle, rows};
 pub use state::{
-    Alive, Calendar, Ended, Going, Instance, NextRun, Over, Phase, Preparation, Process, Readiness,
-    State, StopStep, Then, Trail, Trouble, Version, trail,
+    Alive, Ended, Going, Instance, Phase, Preparation, Process, Readiness, State, StopStep, Then,
+    Trail, Trouble, Version, trail,
 };
 
 use crate::{protocol::Standing, time::BootTime};

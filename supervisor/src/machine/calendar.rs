@@ -3,8 +3,32 @@
 //! As with systemd's `Persistent=`: a run that was missed while the box was off is made up for, once; one that comes due while
 //! another goes on follows right after it. What the schedule says of a moment is found out outside, where the time zone is known.
 
-use super::{Calendar, Ended, NextRun, Phase, Preparation, State, Turn};
+use super::{Ended, Phase, Preparation, State, Turn};
 use crate::time::Wall;
+use serde::{Deserialize, Serialize};
+use swarm_manifests::schedule::Schedule;
+
+/// A schedule under way. The box's clock and time zone are looked at outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Calendar {
+    pub schedule: Schedule,
+    /// The last run that it brought about, or when it began to count: times up to this one are over.
+    pub since: Wall,
+    pub next: NextRun,
+}
+
+/// What is known of the next run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextRun {
+    /// It has to be found out.
+    Unknown,
+    /// There.
+    At(Wall),
+    /// There is none.
+    Never,
+}
 
 /// A clock that is set back by less than this repeats nothing (as with cron), in milliseconds.
 const SET_BACK: i64 = 3 * 3600 * 1000;

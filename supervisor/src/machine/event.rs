@@ -1,6 +1,9 @@
 //! What a machine is told, and what it wants done. Pure.
 
-use super::state::{NextRun, Process, Trouble};
+use super::{
+    calendar::NextRun,
+    state::{Process, Trouble},
+};
 use crate::{
     protocol::{Origin, RunSpec, Standing},
     time::{BootTime, Wall},

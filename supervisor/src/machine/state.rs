@@ -1,12 +1,13 @@
 //! What is known of one workflow, and is kept over our own death. Pure.
 
+use super::{calendar::Calendar, over::Over};
 use crate::{
     protocol::{Origin, RunSpec, Standing},
     time::{BootTime, Wall},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use swarm_manifests::{id::Digest, name::Name, schedule::Schedule, status::LastExit};
+use swarm_manifests::{id::Digest, name::Name, status::LastExit};
 
 /// One workflow with its instances. It is saved, as it is, before anything that it decides is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,39 +47,6 @@ pub struct State {
     /// What was over when it was removed, for when the same revision comes back.
     #[serde(default)]
     pub over: Option<Over>,
-}
-
-/// What was over of a revision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Over {
-    /// Which.
-    pub revision: Digest,
-    /// The instances that had ended for good.
-    pub instances: Vec<Instance>,
-    /// Who killed it, where somebody did, in words.
-    pub killed: Option<String>,
-}
-
-/// A schedule under way. The box's clock and time zone are looked at outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Calendar {
-    pub schedule: Schedule,
-    /// The last run that it brought about, or when it began to count: times up to this one are over.
-    pub since: Wall,
-    pub next: NextRun,
-}
-
-/// What is known of the next run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NextRun {
-    /// It has to be found out.
-    Unknown,
-    /// There.
-    At(Wall),
-    /// There is none.
-    Never,
 }
 
 /// A spec and how far its preparation is.
@@ -321,30 +289,6 @@ impl State {
             instances: Vec::new(),
             over: None,
         }
-    }
-
-    /// What is over of the current version: a refusal is none, it is looked at anew.
-    pub(super) fn over(&self) -> Option<Over> {
-        let revision = self.current.as_ref()?.spec.revision;
-        let is_over = |instance: &&Instance| matches!(instance.phase, Phase::Ended(ended) if !matches!(ended, Ended::Refused | Ended::Killed));
-        let instances: Vec<_> = self.instances.iter().filter(is_over).cloned().collect();
-        let killed = self.instances.first().filter(|_| self.killed);
-        Some(Over {
-            revision,
-            instances,
-            killed: killed.and_then(|instance| instance.reason.clone()),
-        })
-    }
-
-    /// Whether there is something that outlives a removal.
-    pub fn is_over(&self) -> bool {
-        self.over.is_some() || self.killed || self.held
-    }
-
-    /// Whether this revision is the one that was removed last.
-    pub(super) fn is_known(&self, revision: &Digest) -> bool {
-        let over = self.over.as_ref();
-        over.is_some_and(|over| over.revision == *revision)
     }
 
     /// Whether no version is known: nothing runs, and nothing waits to.
