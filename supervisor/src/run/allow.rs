@@ -3,11 +3,11 @@
 use super::Supervisor;
 use crate::{
     ceiling,
-    machine::{Event, Version},
-    protocol::RunSpec,
+    machine::{Event, Trouble, Version},
+    protocol::{Response, RunSpec},
 };
 use std::sync::Arc;
-use swarm_manifests::name::Name;
+use swarm_manifests::{name::Name, rules, status::State};
 
 impl Supervisor {
     /// The configuration may have changed: what is refused now may be allowed, and the other way round.
@@ -54,5 +54,26 @@ impl Supervisor {
         if let Some(spec) = allowed {
             self.feed(name, Event::Put(Box::new(spec)));
         }
+    }
+
+    /// Whoever wants something started may have mended what kept it from that.
+    pub(super) fn look_anew(&mut self, workflow: &str) {
+        if let Ok(name) = Name::new(workflow) {
+            self.apply_ceiling(&name);
+        }
+    }
+}
+
+/// Why something that was to start does not run, and what to do.
+pub(super) fn not_started(workflow: &Name, kind: State, trouble: &Trouble) -> Response {
+    let (reason, rule) = (&trouble.reason, trouble.rule.as_deref());
+    let id = rule.map_or_else(String::new, |id| format!(" [{id}]"));
+    let remedy = rule
+        .and_then(rules::find)
+        .map(|rule| rule.remedy.to_owned());
+    Response::Failed {
+        exit: 1,
+        message: format!("{workflow}: {}: {reason}{id}", kind.as_str()),
+        hint: remedy,
     }
 }

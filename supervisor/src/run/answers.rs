@@ -4,7 +4,7 @@ use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
     control::{Feed, Goal, Person},
     frame::encode,
-    machine::{self, Event, Order, Phase, Trouble},
+    machine::{self, Event, Order, Phase},
     os::{clock, users},
     protocol::{Query, Request, Response, Traffic},
     time::BootTime,
@@ -16,11 +16,7 @@ use std::{
         unix::net::UnixStream,
     },
 };
-use swarm_manifests::{
-    name::Name,
-    rules,
-    status::{Row, State},
-};
+use swarm_manifests::{name::Name, status::Row};
 
 /// So many workflows are told of at once.
 const PORTION: usize = 100;
@@ -209,13 +205,6 @@ impl Supervisor {
         rows
     }
 
-    /// Whoever wants something started may have mended what kept it from that.
-    fn look_anew(&mut self, workflow: &str) {
-        if let Ok(name) = Name::new(workflow) {
-            self.apply_ceiling(&name);
-        }
-    }
-
     fn known(&mut self, id: u64, workflow: &str) -> Option<Name> {
         let name = Name::new(workflow)
             .ok()
@@ -293,7 +282,7 @@ impl Supervisor {
                 .filter(|_| *goal == Goal::Settled)
                 .and_then(machine::obstacle);
             let answer = match obstacle {
-                Some((kind, trouble)) => not_started(workflow, kind, &trouble),
+                Some((kind, trouble)) => super::allow::not_started(workflow, kind, &trouble),
                 None => Response::Done {
                     exit: 0,
                     message: Some(message.clone()),
@@ -377,20 +366,6 @@ impl Supervisor {
             "the agent is away; this is what the supervisor knows by itself",
             Some("it is started again by itself; the reason is in the supervisor's own output"),
         );
-    }
-}
-
-/// Why something that was to start does not run, and what to do.
-fn not_started(workflow: &Name, kind: State, trouble: &Trouble) -> Response {
-    let (reason, rule) = (&trouble.reason, trouble.rule.as_deref());
-    let id = rule.map_or_else(String::new, |id| format!(" [{id}]"));
-    let remedy = rule
-        .and_then(rules::find)
-        .map(|rule| rule.remedy.to_owned());
-    Response::Failed {
-        exit: 1,
-        message: format!("{workflow}: {}: {reason}{id}", kind.as_str()),
-        hint: remedy,
     }
 }
 
