@@ -11,6 +11,7 @@ use ssh_key::PublicKey;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 mod engines;
+mod logs;
 mod read;
 
 pub use engines::built_in_engines;

@@ -1,6 +1,6 @@
 //! agent.toml: its shape and its reader (SPEC §6). Pure.
 
-use super::{Engine, Forward, Logs, Map, Repository, Settings, Trust, Webhook};
+use super::{Engine, Map, Repository, Settings, Trust, Webhook, logs};
 use crate::{
     bundle::MAX_TEXT,
     document::{self, Table},
@@ -65,7 +65,7 @@ pub static SHAPE: Shape = Shape {
         ),
         Key::new(
             "logs",
-            Kind::Table(&LOGS),
+            Kind::Table(&logs::SHAPE),
             "where lines of logs go, besides the agent's own files",
         ),
         Key::new("ceiling", Kind::Table(&CEILING), "tightens the policy's"),
@@ -85,22 +85,6 @@ static METRICS: Shape = Shape {
         Kind::Text(&LISTEN),
         "an address and a port; GET /metrics",
     )],
-};
-
-static LOGS: Shape = Shape {
-    title: "[logs]",
-    keys: &[
-        Key::required(
-            "forward",
-            Kind::OneOf(&["journald", "syslog"]),
-            "to systemd's journal, or to whatever listens on /dev/log",
-        ),
-        Key::new(
-            "socket",
-            Kind::Text(&FILE),
-            "another socket than /run/systemd/journal/socket and /dev/log",
-        ),
-    ],
 };
 
 static REPOSITORY: Shape = Shape {
@@ -262,7 +246,7 @@ fn build(root: &Table<'_>) -> Settings {
         metrics: root
             .table("metrics")
             .and_then(|table| table.text("listen", |text| Some(text.to_owned()))),
-        logs: root.table("logs").and_then(|table| logs(&table)),
+        logs: root.table("logs").and_then(|table| logs::read(&table)),
         webhook: root.table("webhook").and_then(|table| {
             Some(Webhook {
                 listen: table.string("listen")?,
@@ -284,21 +268,6 @@ fn build(root: &Table<'_>) -> Settings {
             .duration("keep-state")
             .unwrap_or(Duration::from_secs(30 * 86_400)),
     }
-}
-
-fn logs(table: &Table<'_>) -> Option<Logs> {
-    let forward = table.text("forward", |text| match text {
-        "journald" => Some(Forward::Journald),
-        "syslog" => Some(Forward::Syslog),
-        _ => None,
-    })?;
-    let socket = table
-        .string("socket")
-        .unwrap_or_else(|| forward.socket().into());
-    Some(Logs {
-        forward,
-        socket: socket.into(),
-    })
 }
 
 fn location(root: &Table<'_>) -> Option<(f64, f64)> {

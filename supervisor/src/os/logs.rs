@@ -1,5 +1,4 @@
-//! What an instance prints: bytes come in, lines with their time go to bounded files that people can read with `less`.
-//!
+//! What an instance prints: bytes come in, lines with their time go to bounded files that people can read with `less`:
 //! `<dir>/<instance>.log` and, before it, `<instance>.log.1`; a line is `2026-11-23T10:21:34.007Z o text`, where `o` is stdout, `e` stderr
 //! and `s` a remark of ours. The bytes of a line are kept as they were printed. `read` reads them.
 
