@@ -188,9 +188,10 @@ fn peer_races(extent: &Extent, found: &mut Findings) -> Result<()> {
     let mut peers = Vec::new();
     for kind in Kind::ALL {
         let mut peer = peers::Peer::new(&world, kind, &child, 1)?;
-        peer.begin()?;
-        until_all_started(&peer, 1).with_context(|| peer.last_words())?;
-        peers.push(peer);
+        match peer.begin().and_then(|()| until_all_started(&peer, 1)) {
+            Ok(_) => peers.push(peer),
+            Err(error) => found.left_out.push(not_measured(&peer, &error)),
+        }
     }
     let all: Vec<&dyn Contender> = peers.iter().map(|peer| peer as &dyn Contender).collect();
     let courses = [
@@ -210,6 +211,11 @@ fn peer_races(extent: &Extent, found: &mut Findings) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One that does not do here what it is asked for keeps no other from being measured.
+fn not_measured(peer: &peers::Peer, error: &anyhow::Error) -> String {
+    format!("{}: {error:#}; {}", peer.name(), peer.last_words())
 }
 
 /// Our figure that was found before.
@@ -243,7 +249,13 @@ fn peer_crowds(course: Course, ours: &Crowd, found: &mut Findings) -> Result<()>
             lists: 5,
             ..course
         };
-        let theirs = measure::crowd(&mut peer, course).with_context(|| peer.last_words())?;
+        let theirs = match measure::crowd(&mut peer, course) {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                found.left_out.push(not_measured(&peer, &error));
+                continue;
+            }
+        };
         let rows = [
             (
                 "MANY children started until all execute",
