@@ -8,7 +8,7 @@ use anyhow::Context;
 use sha2::{Digest as _, Sha256};
 use std::{fs::File, io::Read, path::Path};
 use swarm_manifests::{
-    bundle::{self, Bundle},
+    bundle::{self, Bundle, Workdir},
     id::Digest,
     lock::{Entry, Kind, Lock},
     problem::Problem,
@@ -53,7 +53,12 @@ pub fn pack(dir: &Path) -> Outcome<Packed> {
     findings.extend(
         bundle
             .iter()
-            .filter_map(|bundle| entry_problem(dir, bundle, &folder))
+            .flat_map(|bundle| {
+                let workdir = workdir_problem(dir, bundle, &folder);
+                entry_problem(dir, bundle, &folder)
+                    .into_iter()
+                    .chain(workdir)
+            })
             .map(Finding::bare),
     );
     let Folder { items, problems } = folder;
@@ -142,6 +147,31 @@ fn entry_problem(dir: &Path, bundle: &Bundle, folder: &Folder) -> Option<Problem
         ),
         Some(_) => None,
     }
+}
+
+/// A working directory below the bundle that no file lies in. An install may make it.
+fn workdir_problem(dir: &Path, bundle: &Bundle, folder: &Folder) -> Option<Problem> {
+    let Some(Workdir::Bundle(below)) = &bundle.workdir else {
+        return None;
+    };
+    let is_there = below.is_empty()
+        || bundle.install.is_some()
+        || lies_below_link(folder, &format!("{below}/"))
+        || folder.items.iter().any(|item| {
+            let rest = item.path.strip_prefix(below.as_str());
+            rest.is_some_and(|rest| {
+                rest.starts_with('/') || item.kind == Kind::Link && rest.is_empty()
+            })
+        });
+    if is_there {
+        return None;
+    }
+    let file = dir.join("bundle.toml").to_string_lossy().into_owned();
+    let what = format!("the workdir \"bundle/{below}\" is no folder of this bundle");
+    let problem = Problem::whole(&file, &BAD_VALUE, what);
+    Some(problem.hint(
+        "correct workdir, or put a file into that folder: git and bundles know no empty ones",
+    ))
 }
 
 /// Whether a link of the bundle leads to where the path lies; the box resolves it.

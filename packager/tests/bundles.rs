@@ -252,6 +252,23 @@ fn an_entry_that_is_not_there_is_found_before_any_box_finds_it() {
 }
 
 #[test]
+fn a_workdir_that_no_file_lies_in_is_found_before_any_box_finds_it() {
+    let world = World::new();
+    world.bundle("b", "ramp", "1.2.0");
+    let toml = world.read("b/bundle.toml");
+    let with = |workdir: &str| format!("workdir = \"{workdir}\"\n{toml}");
+    world.write("b/bundle.toml", with("bundle/data/in"));
+    let said = world.pack(".", &["build", "b"]).code(1);
+    assert!(said.err.contains("bundle/data/in"), "{}", said.err);
+    world.write("b/data/in/file", "x");
+    world.pack(".", &["build", "b"]).ok();
+    for good in ["bundle/data", "bundle", "state", "state/run"] {
+        world.write("b/bundle.toml", with(good));
+        world.pack(".", &["build", "b"]).ok();
+    }
+}
+
+#[test]
 fn signing_what_changed_since_it_was_built_is_refused() {
     let world = World::new();
     world.bundle("b", "ramp", "1.2.0");
