@@ -121,6 +121,23 @@ fn audited(folder: &Path) -> String {
 }
 
 #[test]
+fn a_map_does_not_seal_an_audit_whose_end_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let db = Connection::open(folder.path().join("map.db")).unwrap();
+    db.execute_batch(
+        "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)",
+    )
+    .unwrap();
+    drop(db);
+    // It starts, does its work and ends, as if nothing had happened.
+    drop(audited(folder.path()));
+    let output = run(&["audit", "verify", "--store", &store]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(says(&output).contains("was sealed"), "{}", says(&output));
+}
+
+#[test]
 fn audit_verify_finds_rows_that_were_changed_removed_or_reordered() {
     let folder = tempfile::tempdir().unwrap();
     let store = audited(folder.path());

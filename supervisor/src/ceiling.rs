@@ -4,8 +4,9 @@
 
 use crate::{machine::Trouble, protocol::RunSpec};
 use swarm_manifests::{
-    bundle::{LinePattern, Network, Probe},
+    bundle::{LinePattern, Network, Probe, Workdir},
     manifest::Mode,
+    path::check_path,
     policy::Ceiling,
     rules::{self, Rule},
 };
@@ -22,6 +23,13 @@ pub fn apply(spec: RunSpec, ceiling: &Ceiling) -> Result<RunSpec, Trouble> {
             &rules::run::USER,
             "it asks for the user root, and no workflow runs as root".into(),
         ));
+    }
+    let (Workdir::Bundle(path) | Workdir::State(path)) = &spec.workdir;
+    if !path.is_empty()
+        && let Err(wrong) = check_path(path)
+    {
+        let reason = format!("its workdir {path:?} is not taken: {}", wrong.reason);
+        return Err(refusal(&rules::file::BAD_VALUE, reason));
     }
     if let Some(health) = spec.health.as_ref().filter(|h| {
         matches!(
@@ -195,6 +203,28 @@ mod tests {
         };
         let found = refused(|spec| spec.health = Some(health), &allowed);
         assert_eq!(found.as_deref(), Some("S-FILE-10"));
+    }
+
+    #[test]
+    fn a_workdir_that_leads_elsewhere_is_refused_whatever_the_agent_says() {
+        for (path, rule) in [
+            ("../../../../etc", Some("S-FILE-05")),
+            ("a/../..", Some("S-FILE-05")),
+            ("/etc", Some("S-FILE-05")),
+            ("a/b", None),
+            ("", None),
+        ] {
+            let state = refused(
+                |spec| spec.workdir = Workdir::State(path.into()),
+                &Ceiling::default(),
+            );
+            let bundle = refused(
+                |spec| spec.workdir = Workdir::Bundle(path.into()),
+                &Ceiling::default(),
+            );
+            assert_eq!(state.as_deref(), rule, "{path}");
+            assert_eq!(bundle.as_deref(), rule, "{path}");
+        }
     }
 
     #[test]

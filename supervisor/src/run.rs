@@ -148,6 +148,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 impl Supervisor {
     fn open(settings: Settings) -> Result<Self, RunError> {
+        watch::raise_file_limit();
         let seats = Seats::new().map_err(|error| RunError::Kernel("descriptors", error))?;
         let own = settings.state.join("supervisor");
         let at = |path: &std::path::Path| {
@@ -189,7 +190,6 @@ impl Supervisor {
                 .read(control.listener(), Source::Listener)
                 .map_err(kernel("epoll"))?,
         );
-        watch::raise_file_limit();
         let mut printing =
             output::Printing::open(&own, settings.logs.as_ref()).map_err(at(&own))?;
         printing.watch(&mut watch).map_err(kernel("epoll"))?;

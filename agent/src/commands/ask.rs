@@ -71,8 +71,17 @@ fn named_control(context: &Context) -> Result<Option<PathBuf>, Failure> {
     if let Some(settings) = settings {
         return Ok(settings.control);
     }
-    warn_once(&wrong(&path, &problems));
     let control = settings::control_of(&bytes).filter(|control| control.is_absolute());
+    let text = String::from_utf8_lossy(&bytes);
+    // Where it cannot be read which agent is meant, no other is asked instead.
+    if control.is_none()
+        && text
+            .lines()
+            .any(|line| line.trim_start().starts_with("control"))
+    {
+        return Err(Failure::with(2, wrong(&path, &problems)));
+    }
+    warn_once(&wrong(&path, &problems));
     Ok(control)
 }
 

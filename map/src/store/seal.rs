@@ -34,8 +34,15 @@ fn statement(id: u64, hash: Digest) -> String {
 pub fn renew(db: &Connection, key: &PrivateKey) -> Result<(), StoreError> {
     let (id, hash) = audit::head(db)?;
     let sealed = read(db)?;
-    if id == 0 || sealed.is_some_and(|(row, sealed, _)| row == id && sealed == hash) {
+    let is_newest = |(row, of, _): &(u64, Digest, String)| *row == id && *of == hash;
+    if sealed.is_none() && id == 0 || sealed.as_ref().is_some_and(is_newest) {
         return Ok(());
+    }
+    // What was cut off must not be sealed over: the seal before is what shows it.
+    if sealed.is_some()
+        && let Some(why) = why_broken(db, key.public_key())?
+    {
+        return Err(StoreError::Corrupt(format!("the audit: {why}")));
     }
     let text = statement(id, hash);
     let signed = signature::sign(key, NAMESPACE, text.as_bytes())

@@ -76,6 +76,9 @@ pub fn make(
 /// whether the way leads on shows when the program, as its user, goes there.
 pub fn make_below(folders: &Folders, below: &str, owner: Option<&Ids>) -> io::Result<()> {
     let owner = owner.filter(|_| nix::unistd::geteuid().is_root());
+    if below.split('/').any(|name| name == "..") {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let mut folder = open_folder(&folders.state)?;
     for name in below
         .split('/')

@@ -356,13 +356,13 @@ impl LogWriter {
 
     fn write_part(&mut self, part: &[u8], is_full: bool) -> io::Result<()> {
         if is_full {
-            // Not in one step: a file system that replaces a file by another makes sure first that the new one is on the disk, and everybody
-            // waits for that.
-            match fs::remove_file(self.old()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            // Not in one step: a file system that replaces a file makes sure first that the new one is on the disk, and everybody waits.
+            if self.path.exists() {
+                match fs::remove_file(self.old()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => fs::rename(&self.path, self.old())?,
+                }
             }
-            fs::rename(&self.path, self.old())?;
             self.file = open_file(&self.path)?;
             self.size = 0;
             return Ok(());
@@ -507,6 +507,25 @@ mod tests {
         let lines = texts(dir.path());
         assert_eq!(lines.last().map(String::as_str), Some("line 4999"));
         assert!(lines.len() > 200, "two files' worth: {}", lines.len());
+    }
+
+    #[test]
+    fn a_log_that_somebody_removed_begins_anew_and_keeps_the_older_file() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut log = LogWriter::open(dir.path(), 0, Some(ByteSize(16 << 10))).expect("open");
+        let mut print = |numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                let line = format!("line {number}\n");
+                log.feed(Stream::Stdout, line.as_bytes(), at(1), WALL, &mut nobody())
+                    .expect("fed");
+            }
+        };
+        print(0..500);
+        fs::remove_file(path(dir.path(), 0)).expect("it is there");
+        let older = fs::read(old_of(&path(dir.path(), 0))).expect("it was rotated");
+        print(500..501 + 8192 / 32);
+        assert!(fs::read(old_of(&path(dir.path(), 0))).is_ok_and(|now| now == older));
+        assert!(texts(dir.path()).len() > 10);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A fork copies the whole table of descriptors, and whoever executes then closes them one by one: a supervisor of a thousand workflows
 //! has seven thousand. So a child begins with our own table, takes a copy of what is below its row's end, and says in memory that both
-//! have that it did ([`Row::apart`]). Until then its row stays as it is.
+//! have that it did ([`Place::apart`]). Until then its row stays as it is.
 
 use nix::{
     errno::Errno,
@@ -65,7 +65,11 @@ impl Seats {
         let mut seats = Vec::new();
         for number in FIRST..FIRST + ROWS * WIDTH {
             let wanted = RawFd::try_from(number).map_err(io::Error::other)?;
-            let seat = fcntl(&nobody, FcntlArg::F_DUPFD_CLOEXEC(wanted))?;
+            let seat = match fcntl(&nobody, FcntlArg::F_DUPFD_CLOEXEC(wanted)) {
+                // So few descriptors are allowed here: each child has a full copy.
+                Err(Errno::EINVAL | Errno::EMFILE) => return Ok(None),
+                seat => seat?,
+            };
             // SAFETY: the kernel has just made it for us.
             let seat = unsafe { OwnedFd::from_raw_fd(seat) };
             if seat.as_raw_fd() != wanted {

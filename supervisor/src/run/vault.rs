@@ -77,7 +77,9 @@ impl Supervisor {
 
     /// What something is put to run with now was waited for until now.
     pub(super) fn secrets_arrived(&mut self, event: &Event) {
-        let Event::Put(spec) = event else { return };
+        let (Event::Put(spec) | Event::Forbidden(spec, _)) = event else {
+            return;
+        };
         let Some(held) = self.vault.held.get_mut(&spec.workflow) else {
             return;
         };
