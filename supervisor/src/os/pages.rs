@@ -9,13 +9,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Gives back the pages of every executable, read-only mapping of a file: program text and libraries, which nobody ever wrote to.
-/// Mappings that were relocated (`r--p`) or written (`rw-p`) are left alone.
+/// Gives back the pages of every mapping of a file that nobody may write and nobody wrote: program text, constants, libraries.
+/// Mappings that were relocated (`r--p` with anonymous pages) or can be written (`rw-p`) are left alone.
 pub fn give_back_text() -> io::Result<()> {
-    let maps = fs::read_to_string("/proc/self/maps")?;
-    for (start, length) in maps.lines().filter_map(text_of_a_file) {
-        // SAFETY: a private file mapping without write permission holds what the file holds; dropping its pages (madvise(2),
-        // MADV_DONTNEED) makes the next access read them from the file again. An unmapped range is an error, not a fault.
+    let maps = fs::read_to_string("/proc/self/smaps")?;
+    for (start, length) in as_in_their_files(&maps) {
+        // SAFETY: a private file mapping without write permission and without an anonymous page holds what the file holds; dropping its
+        // pages (madvise(2), MADV_DONTNEED) makes the next access read them from the file again. An unmapped range is an error, not a fault.
         let outcome =
             unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
         if outcome != 0 {
@@ -100,33 +100,59 @@ fn range(line: &str) -> Option<(usize, usize)> {
     Some((number(start)?, number(end)?))
 }
 
-/// Start and length of a line of `/proc/PID/maps` (proc(5)) that is the executable text of a file.
-fn text_of_a_file(line: &str) -> Option<(usize, usize)> {
+/// Start and length of each mapping of `/proc/PID/smaps` (proc(5)) that is a private one of a file, cannot be written, and has no page
+/// of its own.
+fn as_in_their_files(smaps: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut last = None;
+    for line in smaps.lines() {
+        if let Some(mapping) = readable_of_a_file(line) {
+            last = mapping;
+        } else if line.strip_prefix("Anonymous:").map(str::trim) == Some("0 kB") {
+            found.extend(last.take());
+        }
+    }
+    found
+}
+
+/// `None`: the line begins no mapping. `Some(None)`: one that can be written or is of no file.
+fn readable_of_a_file(line: &str) -> Option<Option<(usize, usize)>> {
+    let (start, end) = range(line)?;
     let mut words = line.split_ascii_whitespace().skip(1);
     let permissions = words.next()?;
-    let (_offset, _device, inode) = (words.next()?, words.next()?, words.next()?);
-    if permissions != "r-xp" || inode == "0" {
-        return None;
-    }
-    let (start, end) = range(line)?;
-    Some((start, end.checked_sub(start)?))
+    let inode = words.nth(2)?;
+    let ours = ["r-xp", "r--p"].contains(&permissions) && inode != "0";
+    Some(ours.then_some((start, end.checked_sub(start)?)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A mapping as proc(5) shows it, with as many anonymous kilobytes.
+    fn mapping(head: &str, anonymous: u32) -> String {
+        format!(
+            "55d0c000-55d0e000 {head}\nRss: 8 kB\nAnonymous:    {anonymous} kB\nVmFlags: rd mr mw me sd\n"
+        )
+    }
+
     #[test]
-    fn only_the_text_of_files_is_given_back() {
-        let line = "55d0c000-55d0e000 r-xp 00001000 fe:00 12345   /usr/bin/true";
-        assert_eq!(text_of_a_file(line), Some((0x55d0_c000, 0x2000)));
-        for other in [
-            "55d0c000-55d0e000 r--p 00001000 fe:00 12345   /usr/bin/true",
-            "55d0c000-55d0e000 rw-p 00001000 fe:00 12345   /usr/bin/true",
-            "55d0c000-55d0e000 r-xp 00000000 00:00 0       [vdso]",
-            "",
+    fn only_what_is_as_in_its_file_is_given_back() {
+        for (head, anonymous, given_back) in [
+            ("r-xp 00001000 fe:00 12345   /usr/bin/true", 0, true),
+            ("r--p 00000000 fe:00 12345   /usr/bin/true", 0, true),
+            ("r--p 00003000 fe:00 12345   /usr/bin/true", 4, false),
+            ("rw-p 00001000 fe:00 12345   /usr/bin/true", 0, false),
+            ("r--s 00001000 fe:00 12345   /usr/bin/true", 0, false),
+            ("r-xp 00000000 00:00 0       [vdso]", 0, false),
         ] {
-            assert_eq!(text_of_a_file(other), None, "{other}");
+            let smaps = mapping(head, anonymous) + &mapping("rw-p 00000000 00:00 0", 0);
+            let expected = given_back.then_some((0x55d0_c000, 0x2000));
+            assert_eq!(
+                as_in_their_files(&smaps),
+                Vec::from_iter(expected),
+                "{head}"
+            );
         }
     }
 
