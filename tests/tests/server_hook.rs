@@ -205,6 +205,54 @@ fn the_commit_that_revokes_a_stolen_key_gets_in_whatever_the_key_left_behind() -
 }
 
 #[test]
+fn a_push_that_deploys_what_a_revoked_key_published_does_not_get_in() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let stolen = world.key("bob")?;
+    let (key, public) = (
+        stolen.display().to_string(),
+        stolen.with_extension("pub").display().to_string(),
+    );
+    deploy.pack(&["policy", "add-person", "bob", "--key", &public, "--commit"])?;
+    let grant = ["policy", "grant", "bob", "--may", "publish"];
+    deploy.pack(&[&grant[..], &["--workflows", "*", "--commit"]].concat())?;
+    deploy.publish_sh("ramp", "1.0.0", "echo hello\n")?;
+    deploy.pack(&["deploy", "ramp", "1.0.0", "--on", "all"])?;
+    let begin = deploy.head()?;
+    let sh = "engine = \"sh\"\nentry = \"main.sh\"\n";
+    let evil = deploy.source("ramp", "2.0.0", sh, &[("main.sh", "echo evil\n")])?;
+    deploy.pack(&["publish", &evil, "--key", &key])?;
+    let revoke = ["policy", "revoke", "bob", "--from", &begin];
+    deploy.pack(&[&revoke[..], &["--reason", "stolen", "--commit"]].concat())?;
+    deploy.push()?;
+    guard(&world, &deploy)?;
+    let head = deploy.head()?;
+    // One that has no version before, and one that has: boxes would go on with that as if nothing had been pushed.
+    for workflow in ["other", "ramp"] {
+        let version = ["deploy", workflow, "2.0.0", "--on", "all"];
+        deploy.pack(&[&version[..], &["--bundle", "ramp"]].concat())?;
+        let refused = push(&deploy, "origin", &["main"])?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{workflow} got in: {said}");
+        let file = format!("manifests/{workflow}.toml");
+        assert!(
+            said.contains("S-REVOKE-02") && said.contains(&file),
+            "{said}"
+        );
+        deploy.git(&["reset", "-q", "--hard", &head])?;
+    }
+    // Signed anew by somebody who may, in that same push, it is nobody's stolen bundle any more.
+    deploy.pack(&["deploy", "ramp", "2.0.0", "--on", "all"])?;
+    deploy.pack(&["sign", "bundles/ramp/2.0.0"])?;
+    deploy.git(&["add", "-A"])?;
+    deploy.git(&["commit", "-qm", "ramp 2.0.0 is ours now"])?;
+    let taken = push(&deploy, "origin", &["main"])?;
+    let said = String::from_utf8_lossy(&taken.stderr).into_owned();
+    assert!(taken.status.success(), "{said}");
+    Ok(())
+}
+
+#[test]
 fn what_no_clone_could_check_out_never_gets_in_not_even_in_a_bundle() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;

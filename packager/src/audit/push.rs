@@ -1,7 +1,8 @@
 //! One push: the trunk from where it is to where it would be, judged as every box judges it. Reads objects.
 //!
 //! What was wrong with single manifests and bundles before the push is not the push's: only what is new is found. What the push
-//! revokes is a note: the commit that takes a stolen key out of use gets in, whatever that key left behind.
+//! revokes is a note: the commit that takes a stolen key out of use gets in, whatever that key left behind. What was void already
+//! when the push deploys it is found.
 
 use super::{
     removed,
@@ -14,12 +15,16 @@ use crate::{
     folder::of_refusal,
 };
 use anyhow::Context as _;
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 use swarm_manifests::{
     id::Oid,
+    manifest::workflow_of,
     name::Name,
     problem::Problem,
-    rules::{bundle::MISSING, trunk::TREE},
+    rules::{
+        bundle::MISSING,
+        trunk::{REVOKED, TREE},
+    },
 };
 use swarm_repository::{
     allowed,
@@ -27,6 +32,7 @@ use swarm_repository::{
     commit::Commit,
     objects::Objects,
     rights,
+    snapshot::Snapshot,
     trusted::Trusted,
     verifier::Verifier,
 };
@@ -36,16 +42,21 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
     let mut report = Report::default();
     let objects = trunk::objects(&repository.git)?;
     let mut verifier = Verifier::new();
-    let judged = trunk::judge_step(repository, &objects, &mut verifier, old, new)?;
+    let begin = match old {
+        Some(old) => Some(trunk::judge(repository, &objects, &mut verifier, old)?),
+        None => None,
+    };
+    let judged = match &begin {
+        Some(begin) => trunk::step(&objects, &mut verifier, begin.clone(), new)?,
+        None => trunk::judge(repository, &objects, &mut verifier, new)?,
+    };
     report.findings.extend(judged.refusal.map(of_trunk));
     let Some(trusted) = judged.trusted else {
         return Ok(report);
     };
-    let before = match old {
-        Some(old) => match trunk::judge(repository, &objects, &mut verifier, old)?.trusted {
-            Some(trusted) => inside(repository, &objects, &mut verifier, &trusted)?.findings,
-            None => Vec::new(),
-        },
+    let begin = begin.and_then(|begin| begin.trusted);
+    let before = match &begin {
+        Some(begin) => inside(repository, &objects, &mut verifier, begin)?.findings,
         None => Vec::new(),
     };
     report.findings.extend(unclonable(&objects, old, &trusted)?);
@@ -57,8 +68,54 @@ pub fn check(repository: &DeployRepository, old: Option<&str>, new: &str) -> Out
         .into_iter()
         .filter(|(_, identity)| !known.contains(identity));
     report.findings.extend(new.map(|(finding, _)| finding));
+    let void = deployed_void(repository, &objects, &mut verifier, (begin, &trusted))?;
+    let is_said = |finding: &Finding| {
+        finding.problem.rule == &REVOKED && void.iter().any(|it| it.file == finding.problem.file)
+    };
+    report.findings.retain(|finding| !is_said(finding));
     report.note_the_void();
+    report.findings.extend(void.into_iter().map(Finding::bare));
     Ok(report)
+}
+
+/// The manifests that the push brought though what they name counted as absent by then, and does still.
+fn deployed_void(
+    repository: &DeployRepository,
+    objects: &Objects,
+    verifier: &mut Verifier,
+    (begin, trusted): (Option<Trusted>, &Trusted),
+) -> Outcome<Vec<Problem>> {
+    let known = begin.map_or(0, |begin| begin.position);
+    let mut found = Vec::new();
+    for (path, why) in void(&verifier.snapshot(objects, trusted)?, trusted) {
+        let brought = trusted.manifests.get(path.as_str());
+        let Some(brought) = brought.filter(|brought| brought.position > known) else {
+            continue;
+        };
+        let then = brought.commit.to_string();
+        let Some(then) = trunk::judge(repository, objects, verifier, &then)?.trusted else {
+            continue;
+        };
+        let was_void = void(&verifier.snapshot(objects, &then)?, &then);
+        if was_void.iter().any(|(it, _)| *it == path) {
+            found.push(Problem::whole(&path, &REVOKED, why).hint(REVOKED.remedy));
+        }
+    }
+    Ok(found)
+}
+
+/// The manifests that count as absent, and why.
+fn void(snapshot: &Snapshot, trusted: &Trusted) -> Vec<(String, String)> {
+    let replaced = snapshot.workflows.iter().filter_map(|found| {
+        let why = found.instead_of.as_ref()?;
+        let stands = |path: &&Arc<str>| workflow_of(path) == Some(found.workflow.as_str());
+        let path = trusted.manifests.keys().find(stands)?;
+        Some((path.to_string(), why.reason.clone()))
+    });
+    let beside = snapshot.problems.iter();
+    let beside = beside.filter(|problem| problem.rule == &REVOKED);
+    let beside = beside.map(|problem| (problem.file.clone(), problem.message.clone()));
+    replaced.chain(beside).collect()
 }
 
 /// What the push brings into bundles that no clone could check out: boxes refuse such a bundle alone, here it never gets in.

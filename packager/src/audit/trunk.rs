@@ -17,7 +17,7 @@ use swarm_repository::{
 };
 
 /// What came of the verification up to a head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Judged {
     /// As far as it is good; none where not even the introduction is.
     pub trusted: Option<Trusted>,
@@ -96,11 +96,21 @@ pub fn judge_step(
     old: Option<&str>,
     head: &str,
 ) -> Outcome<Judged> {
-    let head = oid(head)?;
     let begin = match old {
         Some(old) => judge(repository, objects, verifier, old)?,
-        None => introduce(&repository.git, objects, verifier, head)?,
+        None => introduce(&repository.git, objects, verifier, oid(head)?)?,
     };
+    step(objects, verifier, begin, head)
+}
+
+/// Verifies a head as a box does that came as far as `begin`.
+pub fn step(
+    objects: &Objects,
+    verifier: &mut Verifier,
+    begin: Judged,
+    head: &str,
+) -> Outcome<Judged> {
+    let head = oid(head)?;
     let Some(introduced) = begin.trusted else {
         return Ok(begin);
     };
