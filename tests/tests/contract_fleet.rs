@@ -2,7 +2,11 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use swarm_tests::{Deploy, Map, SwarmBox, World, until};
+use swarm_tests::{
+    Deploy, Map, SwarmBox, World,
+    process::{child_in_role, kill_now},
+    until,
+};
 
 const LOOP: &str = "while :; do sleep 1; done\n";
 
@@ -68,6 +72,100 @@ fn who_is_not_there_is_exit_code_3_and_a_wrong_word_2() -> Result<()> {
         "commit: ",
     ] {
         assert!(why.contains(word), "no {word:?} in {why}");
+    }
+    Ok(())
+}
+
+/// What a command that fails prints with `--json`: one object with the exit code and the reason, as a script reads it.
+fn problem(here: &SwarmBox<'_>, words: &[&str], exit: i32) -> Result<Value> {
+    let ended = here.try_agent(&[words, &["--json"]].concat())?;
+    assert_eq!(ended.status.code(), Some(exit), "{words:?} {ended:?}");
+    let told: Value = serde_json::from_slice(&ended.stdout)
+        .with_context(|| format!("{words:?} printed no document: {ended:?}"))?;
+    assert_eq!(told["exit"], exit, "{words:?}: {told}");
+    let message = told["message"].as_str().context("a message")?;
+    let talk = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(
+        !message.is_empty() && talk.contains(message),
+        "{told} {talk}"
+    );
+    Ok(told)
+}
+
+#[test]
+fn with_json_each_failure_is_an_object_on_stdout() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_map, mut here) = fleet(&world, &deploy)?;
+    for (words, exit) in [
+        (&["why", "nobody"][..], 3),
+        (&["history", "nobody"], 3),
+        (&["logs", "nobody"], 3),
+        (&["logs", "nobody", "-f"], 3),
+        (&["logs", "lp", "--since", "yesterday"], 2),
+        (&["kill", "nobody"], 3),
+        (&["sync", "--timeout", "soon"], 2),
+        (&["explain", "S-NOBODY-01"], 2),
+        (&["list", "--where", "site =="], 2),
+        (&["status", "--box", "nobody"], 3),
+        (&["why", "nobody", "--map"], 3),
+        (&["list", "--map=http://127.0.0.1:1"], 5),
+        (&["status", "--map=http://127.0.0.1:1"], 5),
+        (&["why", "lp", "--map=http://127.0.0.1:1"], 5),
+        (&["history", "--map=http://127.0.0.1:1"], 5),
+        (&["kill", "lp", "--map"], 4),
+        (&["logs", "lp", "--map"], 4),
+    ] {
+        problem(&here, words, exit)?;
+    }
+    // An agent that cannot start again: the supervisor tells what it knows by itself.
+    let file = here.path("agent.toml");
+    let good = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, format!("bogus = 1\n{good}"))?;
+    let supervisor = here.supervisor_pid().context("a supervisor")?;
+    let agent = child_in_role(supervisor, "agent").context("an agent")?;
+    kill_now(agent);
+    until("the agent being away", || {
+        let ended = here.try_agent(&["plan", "--json"]).ok()?;
+        (ended.status.code() == Some(5)).then_some(())
+    })?;
+    problem(&here, &["plan"], 5)?;
+    problem(&here, &["sync", "--timeout", "1s"], 5)?;
+    let status = problem(&here, &["status"], 5)?;
+    assert_eq!(
+        (&status["box"], &status["agent"]),
+        (&"box-1".into(), &"away".into())
+    );
+    let why = problem(&here, &["why", "lp"], 5)?;
+    assert_eq!(why["rows"][0]["state"], "running", "{why}");
+    let said = here.try_agent(&["status"])?;
+    assert!(
+        String::from_utf8_lossy(&said.stdout).contains("agent: away"),
+        "{said:?}"
+    );
+    for words in [
+        &["list", "--json"][..],
+        &["history", "--json"],
+        &["logs", "lp", "--json"],
+    ] {
+        let told: Value = serde_json::from_str(&here.agent(words)?)?;
+        assert!(told.is_array(), "{words:?}: {told}");
+    }
+    std::fs::write(&file, good)?;
+    // No supervisor: nobody knows anything.
+    here.agent(&["kill", "lp"])?;
+    here.supervisor().end();
+    for words in [
+        &["list"][..],
+        &["status"],
+        &["why", "lp"],
+        &["history"],
+        &["logs", "lp"],
+        &["kill", "lp"],
+        &["plan"],
+        &["sync"],
+    ] {
+        problem(&here, words, 5)?;
     }
     Ok(())
 }

@@ -161,11 +161,7 @@ pub fn each(
                 message,
                 hint,
             } => {
-                return Err(Failure {
-                    exit,
-                    message,
-                    hint,
-                });
+                return Err(failed(exit, message, hint));
             }
             other => take(other)?,
         }
@@ -174,16 +170,11 @@ pub fn each(
 
 /// Asks for something to be done.
 pub fn done(context: &Context, request: &Request) -> Outcome {
-    let outcome = each(context, request, |_| Ok(()));
+    let exit = each(context, request, |_| Ok(()))?;
     if context.json {
-        out::line(match &outcome {
-            Ok(exit) => serde_json::json!({"exit": exit}),
-            Err(failure) => {
-                serde_json::json!({"exit": failure.exit, "message": failure.message, "hint": failure.hint})
-            }
-        })?;
+        out::line(serde_json::json!({"exit": exit}))?;
     }
-    outcome
+    Ok(exit)
 }
 
 /// Asks for rows.
@@ -198,7 +189,7 @@ pub fn rows(context: &Context, request: &Request) -> Result<Vec<Row>, Failure> {
     Ok(all)
 }
 
-/// Asks for one document.
+/// Asks for one document. A failure has what came of it.
 pub fn body(context: &Context, request: &Request) -> Result<(u8, Value), Failure> {
     let mut found = Value::Null;
     let exit = each(context, request, |response| {
@@ -206,8 +197,26 @@ pub fn body(context: &Context, request: &Request) -> Result<(u8, Value), Failure
             found = body;
         }
         Ok(())
-    })?;
-    Ok((exit, found))
+    });
+    let exit = match exit {
+        Ok(exit) => exit,
+        Err(failure) => return Err(failure.knowing(found)),
+    };
+    // The agent says in the same way why it does not do it.
+    match found.get("message").and_then(Value::as_str) {
+        Some(message) if exit != 0 => {
+            let hint = found.get("hint").and_then(Value::as_str);
+            Err(failed(exit, message.into(), hint.map(Into::into)).knowing(found))
+        }
+        _ => Ok((exit, found)),
+    }
+}
+
+fn failed(exit: u8, message: String, hint: Option<String>) -> Failure {
+    Failure {
+        hint,
+        ..Failure::with(exit, message)
+    }
 }
 
 impl From<ClientError> for Failure {

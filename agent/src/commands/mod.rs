@@ -1,6 +1,6 @@
 //! The commands that people type, a file each. They talk to the running agent over its control socket, or to the map.
 //!
-//! stdout is data, stderr is talk; each ends with an exit code of SPEC §6.
+//! stdout is data, stderr is talk; each ends with an exit code of SPEC §6, and with `--json` also a failure is a document.
 
 mod act;
 mod ask;
@@ -26,6 +26,7 @@ mod upgrade;
 mod why;
 
 use crate::cli::{Cli, Command};
+use serde_json::{Map, Value};
 use std::{fmt, path::PathBuf, process::ExitCode};
 
 /// Why a command did not do what was asked, and the exit code that says so.
@@ -34,6 +35,8 @@ pub struct Failure {
     exit: u8,
     message: String,
     hint: Option<String>,
+    /// What is known all the same: an object, or null.
+    known: Value,
 }
 
 impl Failure {
@@ -48,7 +51,27 @@ impl Failure {
             exit,
             message: message.into(),
             hint: None,
+            known: Value::Null,
         }
+    }
+
+    /// The same with what is known all the same.
+    #[must_use]
+    pub fn knowing(mut self, known: Value) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// What `--json` prints of it: `exit`, `message` and `hint`, beside what is known all the same.
+    fn document(&self) -> Value {
+        let mut document = match &self.known {
+            Value::Object(known) => known.clone(),
+            _ => Map::new(),
+        };
+        document.insert("exit".into(), self.exit.into());
+        document.insert("message".into(), self.message.clone().into());
+        document.insert("hint".into(), self.hint.clone().into());
+        document.into()
     }
 
     /// The same with advice.
@@ -127,12 +150,26 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     ) {
         swarm_supervisor::os::closed_pipe::end_at_a_closed_pipe();
     }
-    let outcome = match cli.command {
-        Command::Run { stop_workflows } => run::run(&context, stop_workflows),
-        Command::List { fleet } => list::list(&context, &fleet),
-        Command::Kill { act, hold } => act::kill(&context, &act, hold),
-        Command::Start { act } => act::start(&context, &act),
-        Command::Restart { act } => act::restart(&context, &act),
+    match outcome(&context, cli.command) {
+        Ok(exit) => ExitCode::from(exit),
+        Err(failure) => {
+            if context.json {
+                // Where stdout is closed, stderr has it still.
+                let _ = out::line(failure.document());
+            }
+            eprintln!("swarm-agent: {failure}");
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn outcome(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Run { stop_workflows } => run::run(context, stop_workflows),
+        Command::List { fleet } => list::list(context, &fleet),
+        Command::Kill { act, hold } => act::kill(context, &act, hold),
+        Command::Start { act } => act::start(context, &act),
+        Command::Restart { act } => act::restart(context, &act),
         Command::Logs {
             name,
             follow,
@@ -140,7 +177,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
             since,
             fleet,
         } => logs::logs(
-            &context,
+            context,
             &logs::Wanted {
                 name,
                 follow,
@@ -149,35 +186,28 @@ pub fn dispatch(cli: Cli) -> ExitCode {
             },
             &fleet,
         ),
-        Command::Why { name, fleet } => why::why(&context, &name, &fleet),
-        Command::Status { fleet } => status::status(&context, &fleet),
-        Command::Sync { timeout } => sync::sync(&context, &timeout),
+        Command::Why { name, fleet } => why::why(context, &name, &fleet),
+        Command::Status { fleet } => status::status(context, &fleet),
+        Command::Sync { timeout } => sync::sync(context, &timeout),
         Command::History {
             name,
             verify,
             fleet,
-        } => history::history(&context, name, verify, &fleet),
-        Command::Plan => plan::plan(&context),
-        Command::Purge { name } => act::purge(&context, &name),
+        } => history::history(context, name, verify, &fleet),
+        Command::Plan => plan::plan(context),
+        Command::Purge { name } => act::purge(context, &name),
         Command::Local { dir } => local::local(&dir),
         Command::Demo { tour, port } => demo::demo(tour, port),
-        Command::CheckConfig => check_config::check_config(&context),
-        Command::Explain { id } => explain::explain(&context, &id),
+        Command::CheckConfig => check_config::check_config(context),
+        Command::Explain { id } => explain::explain(context, &id),
         Command::Completions { shell } => explain::completions(shell),
         Command::Join { .. } => Err(Failure::not_built("swarm-agent join")
             .hint("set [map] url and token-file in agent.toml: the agent enrols by itself")),
-        Command::Login { map, key, web } => login::login(&context, map, key, web),
-        Command::Upgrade { binary } => upgrade::upgrade(&context, binary.as_deref()),
+        Command::Login { map, key, web } => login::login(context, map, key, web),
+        Command::Upgrade { binary } => upgrade::upgrade(context, binary.as_deref()),
         Command::Discover { .. } => Err(Failure::not_built("swarm-agent discover")
             .hint("the map lists the boxes: swarm-agent status --map")),
         Command::Doctor { .. } => Err(Failure::not_built("swarm-agent doctor")
             .hint("swarm-agent check-config, status and why say what is wrong")),
-    };
-    match outcome {
-        Ok(exit) => ExitCode::from(exit),
-        Err(failure) => {
-            eprintln!("swarm-agent: {failure}");
-            ExitCode::from(failure.exit)
-        }
     }
 }

@@ -10,7 +10,13 @@ pub fn status(context: &Context, narrowed: &Fleet) -> Outcome {
     let (exit, body) = if narrowed.is_asked_for() {
         (0, fleet::boxes(context, narrowed)?)
     } else {
-        let (exit, mut body) = ask::body(context, &Request::Ask(Query::Status))?;
+        let (exit, mut body) = match ask::body(context, &Request::Ask(Query::Status)) {
+            Err(failure) if !context.json => {
+                out::raw(outline(&failure.known, 0))?;
+                return Err(failure);
+            }
+            answered => answered?,
+        };
         let warnings = body.get_mut("warnings").and_then(Value::as_array_mut);
         if let (Some(warnings), Some(wrong)) = (warnings, ask::wrong_settings(context)) {
             warnings.push(wrong.into());
@@ -49,6 +55,7 @@ fn outline(value: &Value, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let mut out = String::new();
     match value {
+        Value::Null => {}
         Value::Object(map) => {
             for (key, value) in map {
                 let key = text::one_line(key);

@@ -17,26 +17,7 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
     let (exit, body) = if narrowed.is_asked_for() {
         (0, fleet::workflow(context, name, narrowed)?)
     } else {
-        let (exit, mut body) = ask::body(
-            context,
-            &Request::Ask(Query::Why {
-                workflow: name.into(),
-            }),
-        )?;
-        if body.get("rows").is_some_and(Value::is_array) {
-            // What the agent heard last may be old: the supervisor measures now.
-            body["rows"] = json!(live(context, name)?);
-        }
-        if exit == 3 && was_here(context, name)? {
-            body["message"] = json!(format!("{name:?} is not here any more"));
-            body["hint"] = json!(format!(
-                "its past is kept: swarm-agent history {name}; swarm-agent logs {name}"
-            ));
-        }
-        if let Some(count) = lines_wanted(&body) {
-            body["output"] = json!(printed_last(context, name, count)?);
-        }
-        (exit, body)
+        here(context, name)?
     };
     if context.json {
         out::json(&body)?;
@@ -46,17 +27,39 @@ pub fn why(context: &Context, name: &str, narrowed: &Fleet) -> Outcome {
             out::raw(written(&format!("{name} on {place}"), row))?;
             out::raw(of_the_fleet(row))?;
         }
-    } else if let Some(message) = body.get("message").and_then(Value::as_str) {
-        let hint = body.get("hint").and_then(Value::as_str);
-        let failure = Failure::with(exit, message);
-        return Err(match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        });
     } else {
         out::raw(written(name, &body))?;
     }
     Ok(exit)
+}
+
+/// The chain on this box, with what is measured and printed now.
+fn here(context: &Context, name: &str) -> Result<(u8, Value), Failure> {
+    let workflow = name.into();
+    let (exit, mut body) = match ask::body(context, &Request::Ask(Query::Why { workflow })) {
+        Err(failure) if failure.exit == 3 && was_here(context, name)? => {
+            let message = format!("{name:?} is not here any more");
+            return Err(Failure::with(3, message).hint(format!(
+                "its past is kept: swarm-agent history {name}; swarm-agent logs {name}"
+            )));
+        }
+        Err(failure) if !context.json => {
+            let rows = failure.known.get("rows").and_then(Value::as_array);
+            for row in rows.into_iter().flatten() {
+                out::raw(written(name, row))?;
+            }
+            return Err(failure);
+        }
+        answered => answered?,
+    };
+    if body.get("rows").is_some_and(Value::is_array) {
+        // What the agent heard last may be old: the supervisor measures now.
+        body["rows"] = json!(live(context, name)?);
+    }
+    if let Some(count) = lines_wanted(&body) {
+        body["output"] = json!(printed_last(context, name, count)?);
+    }
+    Ok((exit, body))
 }
 
 fn written(name: &str, body: &Value) -> String {

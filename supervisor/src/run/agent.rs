@@ -81,8 +81,8 @@ pub(super) struct Link {
     mark: Option<u64>,
     /// Whether its socket is watched for room.
     writing: bool,
-    /// Who asked: the query's number and the client.
-    queries: BTreeMap<u64, u64>,
+    /// By the query's number: which client asked, and what.
+    queries: BTreeMap<u64, (u64, Query)>,
     next_query: u64,
 }
 
@@ -321,13 +321,8 @@ impl Supervisor {
         self.agent.mark = None;
         self.agent.passed.clear();
         self.agent.out.clear();
-        for (_, client) in std::mem::take(&mut self.agent.queries) {
-            self.control.fail(
-                client,
-                5,
-                "the agent ended before it answered",
-                Some("it is started again by itself; try again"),
-            );
+        for (client, query) in std::mem::take(&mut self.agent.queries).into_values() {
+            self.agent_is_away(client, &query, "the agent ended before it answered");
         }
         if let Some(child) = &self.agent.child {
             let _ = child.pidfd.signal(libc::SIGKILL);

@@ -336,12 +336,12 @@ impl Supervisor {
             self.tell_dropped(workflow);
         }
         if !self.ask_agent(id, query.clone()) && !self.wait_for_agent(id, query) {
-            self.agent_is_away(id, query);
+            self.agent_is_away(id, query, "the agent is away");
         }
     }
 
-    /// What is known without the agent, and that it is away.
-    pub(super) fn agent_is_away(&mut self, id: u64, query: &Query) {
+    /// What is known without the agent, and why it does not answer.
+    pub(super) fn agent_is_away(&mut self, id: u64, query: &Query, why: &str) {
         let body = match query {
             Query::Why { workflow } => match self.known(id, workflow) {
                 Some(name) => self
@@ -357,13 +357,15 @@ impl Supervisor {
             })),
             Query::Sync { .. } | Query::Plan | Query::Reload => None,
         };
+        let mut message = why.to_string();
         if let Some(body) = body {
             self.control.say(id, &Response::Body(body));
+            message += "; this is what the supervisor knows by itself";
         }
         self.control.fail(
             id,
             5,
-            "the agent is away; this is what the supervisor knows by itself",
+            &message,
             Some("it is started again by itself; the reason is in the supervisor's own output"),
         );
     }

@@ -163,7 +163,7 @@ impl Supervisor {
         self.tell_agent(usize::MAX);
         let id = self.agent.next_query;
         self.agent.next_query += 1;
-        self.agent.queries.insert(id, client);
+        self.agent.queries.insert(id, (client, query.clone()));
         self.agent.say(&ToAgent::Query { id, query });
         true
     }
@@ -181,9 +181,9 @@ impl Supervisor {
         let client = if last {
             self.agent.queries.remove(&id)
         } else {
-            self.agent.queries.get(&id).copied()
+            self.agent.queries.get(&id).cloned()
         };
-        let Some(client) = client else { return };
+        let Some((client, _)) = client else { return };
         if !body.is_null() {
             self.control.say(client, &Response::Body(body));
         }

@@ -30,7 +30,7 @@ impl Supervisor {
             .partition(|(until, ..)| *until <= now);
         self.agent.waiting = waiting;
         for (_, client, query) in over {
-            self.agent_is_away(client, &query);
+            self.agent_is_away(client, &query, "the agent is away");
         }
     }
 
