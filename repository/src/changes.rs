@@ -20,6 +20,8 @@ pub const MAX_ENTRIES: usize = 2_000_000;
 pub struct Change<'a> {
     /// From the root, with `/` between; bytes that are no UTF-8 are replaced.
     pub path: &'a str,
+    /// The same, byte for byte.
+    pub raw: &'a [u8],
     /// Whether nothing was replaced in the path.
     pub is_text: bool,
     pub old: Option<(Mode, Oid)>,
@@ -52,6 +54,7 @@ pub fn changes<E>(
     let mut walk = Walk {
         objects,
         path: folder.into(),
+        raw: folder.into(),
         odd: 0,
         depth: 0,
         left: MAX_ENTRIES,
@@ -63,6 +66,7 @@ pub fn changes<E>(
 struct Walk<'a, V> {
     objects: &'a Objects,
     path: String,
+    raw: Vec<u8>,
     /// How many components of the path were not UTF-8.
     odd: usize,
     depth: usize,
@@ -110,13 +114,15 @@ impl<V> Walk<'_, V> {
         let Some(name) = new.or(old).map(|entry| entry.name) else {
             return Ok(());
         };
-        let parent = self.path.len();
-        if parent > 0 {
+        let parent = (self.path.len(), self.raw.len());
+        if parent.0 > 0 {
             self.path.push('/');
+            self.raw.push(b'/');
         }
         let odd = usize::from(std::str::from_utf8(name).is_err());
         self.odd += odd;
         self.path.push_str(&String::from_utf8_lossy(name));
+        self.raw.extend_from_slice(name);
         let folder = |entry: Option<Entry<'_>>| {
             entry
                 .filter(|entry| entry.mode == Mode::Folder)
@@ -132,13 +138,15 @@ impl<V> Walk<'_, V> {
             let what = |entry: Option<Entry<'_>>| entry.map(|entry| (entry.mode, entry.id));
             let change = Change {
                 path: &self.path,
+                raw: &self.raw,
                 is_text: self.odd == 0,
                 old: what(old),
                 new: what(new),
             };
             (self.visit)(change).map_err(DiffError::Visitor)?;
         }
-        self.path.truncate(parent);
+        self.path.truncate(parent.0);
+        self.raw.truncate(parent.1);
         self.odd -= odd;
         Ok(())
     }

@@ -89,7 +89,7 @@ fn touching(objects: &Objects, old: Oid, new: Oid) -> String {
 /// Whether what the change brings may stand in any tree. What is wrong inside a bundle is that bundle's refusal, and no other's.
 fn may_stand(id: Oid, signer: &Signer, change: Change<'_>) -> Result<(), Refusal> {
     let brought = change.new.filter(|_| !change.path.starts_with("bundles/"));
-    match brought.and_then(|(mode, _)| allowed::why_not(change.path, mode)) {
+    match brought.and_then(|(mode, _)| allowed::why_not(&change, mode)) {
         None => Ok(()),
         Some(why) => {
             let (who, path) = (rights::named(id, signer), rights::plain(change.path));

@@ -130,7 +130,7 @@ fn unclonable(objects: &Objects, old: Option<&str>, trusted: &Trusted) -> Outcom
     let mut note = |change: Change<'_>| {
         let why = change
             .new
-            .and_then(|(mode, _)| allowed::why_not(change.path, mode));
+            .and_then(|(mode, _)| allowed::why_not(&change, mode));
         found.extend(why.map(|why| {
             let path = rights::plain(change.path);
             Finding::bare(Problem::whole(&path, &TREE, format!("it {why}")).hint(TREE.remedy))
