@@ -5,6 +5,7 @@
 // What this box is.
 pub mod settings;
 
+pub mod box_key;
 pub mod chance;
 pub mod facts;
 pub mod trust;

@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
 };
 use swarm_manifests::{
-    bundle::{self, MAX_TEXT},
+    bundle,
     id::Digest,
     lock::Lock,
     manifest::{self, workflow_of},
@@ -32,6 +32,7 @@ use swarm_manifests::{
     policy::{Ceiling, Policy},
     problem::{Problem, Refusal},
     rules,
+    shape::MAX_TEXT,
 };
 use swarm_repository::{
     revoked::Void,
@@ -101,7 +102,7 @@ impl Local {
     pub fn picture(&mut self) -> Picture {
         let snapshot = self.snapshot();
         let chosen = resolve::chosen::Chosen::of(&snapshot, &self.here);
-        let needed = resolve::needed(&chosen);
+        let needed = chosen.bundles();
         let offers: BTreeMap<BundleKey, Offer> = needed
             .into_iter()
             .map(|key| (key.clone(), self.offer(&key)))

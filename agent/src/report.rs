@@ -3,18 +3,16 @@
 //!
 //! Touches the network and the box's key.
 
-mod identity;
 mod nudged;
 mod session;
 mod witnessed;
 
-pub use identity::box_key;
 pub use nudged::watch_map;
 pub use witnessed::Heard;
 
 use crate::{
+    box_key::box_key,
     chance,
-    keeper::Board,
     outbox::Outbox,
     picture::{Contact, Picture},
     requests::{self, Requests},
@@ -28,6 +26,7 @@ use std::{rc::Rc, time::Duration};
 use swarm_manifests::{
     report::{BoxStatus, Event, Report, ReportAnswer, Trouble},
     settings::Map,
+    status::Row,
 };
 use swarm_wire::http::{Client, HeaderValue, Method, StatusCode, header};
 use tokio::{
@@ -63,18 +62,12 @@ pub struct MapState {
     pub freshness: Option<Trouble>,
 }
 
-/// A url without user and password, for people.
-pub fn without_credentials(url: &str) -> String {
-    match url.split_once("://").and_then(|(scheme, rest)| {
-        Some((
-            scheme,
-            rest.split_once('@')
-                .filter(|(user, _)| !user.contains('/'))?,
-        ))
-    }) {
-        Some((scheme, (_, rest))) => format!("{scheme}://{rest}"),
-        None => url.into(),
-    }
+/// The box as the map should know it now: what reports are made from.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Board {
+    pub status: BoxStatus,
+    pub rows: Vec<Row>,
 }
 
 /// What the reporter hears.

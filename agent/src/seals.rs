@@ -2,7 +2,7 @@
 //!
 //! Touches that file. The journal is the supervisor's, the seals and the key are the agent's: neither alone can rewrite what happened.
 
-use crate::{report::box_key, settings::Config, trust};
+use crate::{box_key::box_key, settings::Config, trust};
 use anyhow::Context;
 use std::{
     fs::{self, OpenOptions},

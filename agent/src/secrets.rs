@@ -4,11 +4,7 @@
 //! Touches the object store, the box's key, and a small file that says which secrets were opened (not what is in them). What is decrypted is written to memory of the kernel's alone (`memfd_create(2)`), sealed,
 //! and what it passed through is wiped; it is never on a disk, and no message has it.
 
-use crate::{
-    report,
-    resolve::{self, chosen::Chosen},
-    trust,
-};
+use crate::{box_key::box_key, resolve::chosen::Chosen, trust};
 use age_core::format::{FileKey, Stanza};
 use anyhow::Context;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -106,7 +102,7 @@ impl Opener {
         let mut known = BTreeMap::new();
         let mut secrets = Secrets::default();
         let mut ledger = Vec::new();
-        for (workflow, name) in resolve::needed_secrets(chosen) {
+        for (workflow, name) in chosen.secrets() {
             let purpose = Purpose {
                 repository: snapshot.policy.repository.clone(),
                 workflow: workflow.clone(),
@@ -235,7 +231,7 @@ impl Opener {
 
     /// The box's key as age takes it, and its fingerprint.
     fn identity(&self) -> anyhow::Result<(age::ssh::Identity, String)> {
-        let key = report::box_key(&self.key_file)?;
+        let key = box_key(&self.key_file)?;
         let text = key.to_openssh(LineEnding::LF)?;
         let identity = age::ssh::Identity::from_buffer(text.as_bytes(), None)
             .context("the box's key cannot decrypt")?;

@@ -8,10 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use swarm_manifests::{
-    bundle::MAX_TEXT,
     indexer::ALONE,
     name::Name,
     settings::{self, Engine, Settings},
+    shape::MAX_TEXT,
 };
 
 /// What this box is told to be.

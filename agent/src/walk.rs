@@ -23,7 +23,7 @@ use crate::{
     metrics::Timings,
     picture::{Contact, Picture, trouble},
     report::Heard,
-    resolve::{self, BundleKey, Offer},
+    resolve::{BundleKey, Offer},
     secrets::Opener,
     settings::Config,
     store::Store,
@@ -290,7 +290,7 @@ impl Walk {
             return Ok(());
         };
         let trusted = &trusted;
-        let needed = resolve::needed(&chosen);
+        let needed = chosen.bundles();
         let allowances = allowances(&self.objects, &snapshot, self.followed);
         let mut stock = Shelf {
             objects: &self.objects,
@@ -343,7 +343,7 @@ impl Walk {
             void: &snapshot.void,
             store: &self.store,
         };
-        let (offers, _) = bundles::survey(&mut stock, &resolve::needed(&chosen));
+        let (offers, _) = bundles::survey(&mut stock, &chosen.bundles());
         let before = self.out.picture.borrow().trouble.clone();
         send(
             &self.out,

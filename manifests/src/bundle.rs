@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 mod read;
 mod shape;
 
+pub use crate::line_pattern::LinePattern;
 pub use read::read;
 pub(crate) use read::{limits, size_of_arguments, variables};
 pub use shape::SHAPE;
@@ -81,29 +82,6 @@ pub enum Probe {
     LogRegex(String),
     /// So long alive.
     After(Duration),
-}
-
-/// What `[ready] log-regex` looks for. Matching takes time in proportion to the line, whatever the pattern.
-#[derive(Debug)]
-pub struct LinePattern(regex_lite::Regex);
-
-impl LinePattern {
-    /// So much memory may one pattern take, in bytes.
-    const SIZE: usize = 256 << 10;
-
-    /// Reads a pattern; what is wrong with it, in words that go on after it.
-    pub fn new(pattern: &str) -> Result<Self, String> {
-        regex_lite::RegexBuilder::new(pattern)
-            .size_limit(Self::SIZE)
-            .build()
-            .map(Self)
-            .map_err(|error| format!("is no regular expression: {error}"))
-    }
-
-    /// Whether some part of the line matches.
-    pub fn is_in(&self, line: &str) -> bool {
-        self.0.is_match(line)
-    }
 }
 
 /// `[ready]`
@@ -192,6 +170,3 @@ pub enum Network {
     Host,
     None,
 }
-
-/// The largest bundle.toml (and manifest, policy, roster entry) that is read at all, in bytes.
-pub const MAX_TEXT: usize = 1 << 20;

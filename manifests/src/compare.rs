@@ -2,7 +2,7 @@
 //!
 //! A size or number is compared with a size or number, a version with a version; texts know equal and unequal only.
 
-use crate::{facts::Value, units::ByteSize};
+use crate::{units::ByteSize, value::Value};
 use std::cmp::Ordering;
 
 /// A comparison's sign.

@@ -1,21 +1,13 @@
 //! Facts and labels of a box: what selectors and requirements are held against. Pure.
 
+pub use crate::value::Value;
+
 use crate::{
     compare::{self, Sign},
     units::ByteSize,
 };
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::BTreeMap};
-
-/// One value of a label or fact.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-#[allow(missing_docs)]
-pub enum Value {
-    Bool(bool),
-    Number(i64),
-    Text(String),
-}
 
 /// What a box is: its name, its labels, its facts.
 ///

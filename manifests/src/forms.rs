@@ -1,10 +1,10 @@
 //! The forms of texts that the files take: names, durations, sizes, paths, keys, addresses. Pure.
 
 use crate::{
-    bundle::LinePattern,
     characters::find_hidden,
     id::{Digest, Oid},
     key,
+    line_pattern::LinePattern,
     name::{Name, Pattern},
     path::check_path,
     rules::file::{BAD_NAME, BAD_PATH, BAD_VALUE},

@@ -12,7 +12,7 @@ use crate::{
 use semver::Version;
 use std::{collections::HashMap, fmt::Write as _};
 
-pub use crate::path::{check_link, check_links, check_path};
+pub use crate::path::{MAX_DEPTH, check_link, check_links, check_path};
 
 /// The namespace of a signature over bundle.lock.
 pub const NAMESPACE: &str = "swarm-bundle@v1";
@@ -20,8 +20,6 @@ pub const NAMESPACE: &str = "swarm-bundle@v1";
 pub const MAX_FILES: usize = 50_000;
 /// The most bytes that a bundle's files may have together.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// The deepest path, in components.
-pub const MAX_DEPTH: usize = 32;
 /// The files that no lock lists: they speak of it.
 pub const UNLISTED: [&str; 2] = ["bundle.lock", "bundle.lock.sig"];
 

@@ -2,12 +2,13 @@
 
 use crate::{
     characters::{find_hidden, is_ignored_by_hfs},
-    lock::MAX_DEPTH,
     problem::Refusal,
     rules::bundle::{LINK, PATH, TOO_LARGE},
 };
 use std::collections::BTreeMap;
 
+/// The deepest path, in components.
+pub const MAX_DEPTH: usize = 32;
 /// The longest component, in bytes.
 pub const MAX_COMPONENT: usize = 255;
 /// The longest target of a link, in bytes (Linux `PATH_MAX` without its NUL).

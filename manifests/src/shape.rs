@@ -4,6 +4,9 @@
 
 use crate::rules::Rule;
 
+/// The largest bundle.toml (and manifest, policy, roster entry) that is read at all, in bytes.
+pub const MAX_TEXT: usize = 1 << 20;
+
 /// A table: the file itself, or one within it.
 #[derive(Debug)]
 pub struct Shape {

@@ -1,7 +1,8 @@
 //! What every handler is given: ways to ask and to watch the rooms, and the settings. It owns nothing that changes.
 
 use crate::{
-    feed::Feed, fleet::Fleet, nudge::Nudges, session::Challenger, settings::Settings, store::Store,
+    challenge::Challenger, feed::Feed, fleet::Fleet, nudge::Nudges, settings::Settings,
+    store::Store,
 };
 use std::{ops::Deref, sync::Arc};
 use tokio::sync::{Semaphore, watch};

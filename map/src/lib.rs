@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod challenge;
 pub mod cli;
 pub mod commands;
 pub mod enrol;

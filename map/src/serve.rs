@@ -5,13 +5,13 @@ mod sealing;
 
 use crate::{
     app::{App, Rooms, Seats},
+    challenge::Challenger,
     feed::Feed,
     fleet::fold,
     http::{listen, routes, tls},
     key,
     mirror::Mirror,
     nudge::Nudges,
-    session::Challenger,
     settings::Settings,
     store::Store,
 };

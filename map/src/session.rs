@@ -1,10 +1,10 @@
 //! Sessions: a challenge goes out, and comes back signed by a box's or a person's key over this map's own URL.
 //!
-//! The challenge is not kept: it carries its own end and our MAC, so that strangers who ask for a million of them fill nothing.
-//! That it is used once is noted when somebody known used it.
+//! That a challenge is used once is noted when somebody known used it.
 
 use crate::{
     app::App,
+    challenge,
     http::{body, problem::Problem},
     people,
     settings::Settings,
@@ -20,60 +20,12 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
-use sha2::Sha256;
-use std::time::Duration;
+
 use swarm_manifests::{
     report::{Challenge, SESSION_NAMESPACE, Session, SessionRequest, session_statement},
     signature::Signature,
 };
-
-/// How long a challenge is good for.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-
-/// Makes challenges, and knows its own again.
-pub struct Challenger {
-    key: [u8; 32],
-}
-
-impl Challenger {
-    /// With a key of its own, which nobody else ever has: challenges of an earlier run are not known again.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
-        Ok(Self { key })
-    }
-
-    fn mac(&self, text: &str) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(text.as_bytes());
-        mac
-    }
-
-    /// A challenge that is good until `GOOD_FOR` from now.
-    pub fn make(&self, now: Timestamp) -> Result<String, getrandom::Error> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)?;
-        let expires = now.as_second() + i64::try_from(GOOD_FOR.as_secs()).unwrap_or(0);
-        let text = format!("{}.{expires}", hex::encode(random));
-        let mac = self.mac(&text).finalize().into_bytes();
-        Ok(format!("{text}.{}", hex::encode(&mac[..16])))
-    }
-
-    /// Until when this challenge is good, where it is ours and still is.
-    pub fn expiry(&self, nonce: &str, now: Timestamp) -> Option<Timestamp> {
-        let (text, mac) = nonce.rsplit_once('.')?;
-        self.mac(text)
-            .verify_truncated_left(&hex::decode(mac).ok().filter(|mac| mac.len() == 16)?)
-            .ok()?;
-        let expires: i64 = text.rsplit_once('.')?.1.parse().ok()?;
-        Timestamp::from_second(expires)
-            .ok()
-            .filter(|expires| *expires > now)
-    }
-}
 
 /// `POST /v1/session`
 pub async fn session(
@@ -90,7 +42,7 @@ pub async fn session(
             .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no random bytes"))?;
         return Ok(Json(Challenge {
             nonce,
-            expires_in_s: GOOD_FOR.as_secs(),
+            expires_in_s: challenge::GOOD_FOR.as_secs(),
         })
         .into_response());
     };
@@ -211,47 +163,5 @@ pub fn own_urls(settings: &Settings, port: u16, headers: &HeaderMap) -> Vec<Stri
         vec![format!("{scheme}://{host}")]
     } else {
         vec![]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_challenge_is_known_again_until_it_is_a_minute_old() {
-        let challenger = Challenger::new().expect("random bytes");
-        let now = Timestamp::now();
-        let nonce = challenger.make(now).expect("random bytes");
-        assert!(challenger.expiry(&nonce, now).is_some());
-        assert!(
-            challenger
-                .expiry(&nonce, now + Duration::from_secs(61))
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn a_challenge_that_was_changed_or_made_elsewhere_is_not_known() {
-        let (ours, other) = (
-            Challenger::new().expect("random bytes"),
-            Challenger::new().expect("random bytes"),
-        );
-        let now = Timestamp::now();
-        let nonce = other.make(now).expect("random bytes");
-        assert!(ours.expiry(&nonce, now).is_none());
-        let own = ours.make(now).expect("random bytes");
-        let (text, mac) = own.rsplit_once('.').expect("two parts");
-        let later = format!("{text}9.{mac}");
-        for wrong in [
-            later.as_str(),
-            "",
-            ".",
-            "..",
-            &own[..own.len() - 2],
-            &format!("{own}00"),
-        ] {
-            assert!(ours.expiry(wrong, now).is_none(), "{wrong}");
-        }
     }
 }

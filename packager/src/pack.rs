@@ -13,6 +13,7 @@ use swarm_manifests::{
     lock::{Entry, Kind, Lock},
     problem::Problem,
     rules::file::{BAD_VALUE, MISSING_KEY},
+    shape,
 };
 
 /// A bundle that was packed.
@@ -98,7 +99,7 @@ pub fn read_bundle(dir: &Path) -> Outcome<(Option<Bundle>, Vec<Finding>)> {
             "swarm-pack new NAME --engine sh writes a bundle to start from",
         ))]));
     }
-    let text = read_limited(&path, bundle::MAX_TEXT as u64 + 1)?;
+    let text = read_limited(&path, shape::MAX_TEXT as u64 + 1)?;
     let (bundle, problems) = bundle::read(&path.to_string_lossy(), &text);
     Ok((bundle, Finding::of(problems, &text)))
 }

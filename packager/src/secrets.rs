@@ -7,7 +7,7 @@ use crate::{deploy_repository::DeployRepository, failure::Outcome, pack::read_li
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use ssh_key::PublicKey;
-use swarm_manifests::{bundle::MAX_TEXT, name::Name, roster};
+use swarm_manifests::{name::Name, roster, shape::MAX_TEXT};
 
 /// A secret that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use crate::{
     place,
 };
 use swarm_manifests::{
-    bundle::MAX_TEXT,
     manifest::{self, Manifest},
     name::Name,
     rules::file::{DUPLICATE, SYNTAX},
+    shape::MAX_TEXT,
 };
 
 /// A manifest's file.

@@ -13,7 +13,6 @@ use std::{
     sync::Arc,
 };
 use swarm_manifests::{
-    bundle::MAX_TEXT,
     id::{Digest, Oid},
     manifest::{self, Manifest},
     name::Name,
@@ -21,6 +20,7 @@ use swarm_manifests::{
     problem::{Problem, Refusal},
     roster,
     rules::{file, trunk},
+    shape::MAX_TEXT,
 };
 
 /// How many texts of one kind are kept; then it starts over.

@@ -3,8 +3,10 @@
 //! A frame is a big-endian `u32` length (at most [`MAX_FRAME`]) and that many bytes of JSON. Whoever owns a socket, blocking, epoll or
 //! tokio, moves the bytes itself.
 
-use crate::protocol::MAX_FRAME;
 use serde::{Serialize, de::DeserializeOwned};
+
+/// The longest frame, in bytes.
+pub const MAX_FRAME: usize = 16 << 20;
 
 /// Why what came over a socket is not a frame. The connection is of no use afterwards.
 #[derive(Debug, thiserror::Error)]

@@ -22,10 +22,7 @@ use swarm_manifests::{
     status::{Next, Row},
 };
 
-pub use crate::frame::{Decoder, FrameError, encode};
-
-/// The longest frame, in bytes.
-pub const MAX_FRAME: usize = 16 << 20;
+pub use crate::frame::{Decoder, FrameError, MAX_FRAME, encode};
 
 /// What runs: everything about one workflow that the supervisor needs, made by the agent from verified bytes.
 ///

@@ -5,10 +5,10 @@
 
 use crate::{
     bounds::Meter,
+    options::Options,
     path,
     pipe::Session,
     protocol::Capabilities,
-    remote::Options,
     reply::{Judge, Reply, Source},
     smart::Smart,
     ssh::{self, Ssh},

@@ -14,6 +14,7 @@ pub mod url;
 
 // The three ways.
 mod conversation;
+mod options;
 mod path;
 mod smart;
 mod ssh;

@@ -1,6 +1,6 @@
 //! A git remote: look where the branch is, fetch what is missing. Touches network and processes, by the way that the url names.
 
-pub use crate::{bounds::Bounds, protocol::Blobs};
+pub use crate::{bounds::Bounds, options::Options, protocol::Blobs};
 use crate::{
     bounds::Meter,
     conversation::Conversation,
@@ -8,7 +8,7 @@ use crate::{
     protocol::{self, Capabilities},
     url::{self, Url},
 };
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 use swarm_manifests::{id::Oid, problem::Refusal, rules::remote as rules};
 use tokio::io::AsyncWrite;
 
@@ -20,18 +20,6 @@ const LOOK: Bounds = Bounds {
     time: Duration::from_secs(30),
     idle: Duration::from_secs(15),
 };
-
-/// How remotes are reached.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs)]
-pub struct Options {
-    pub credentials_file: Option<PathBuf>,
-    pub known_hosts: Option<PathBuf>,
-    pub identity_file: Option<PathBuf>,
-    pub ca: Option<PathBuf>,
-    /// Where an ssh `ControlMaster`'s socket and the like may lie.
-    pub run_dir: Option<PathBuf>,
-}
 
 /// One url, with its kept connection where there is one.
 pub struct Remote {

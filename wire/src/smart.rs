@@ -5,8 +5,8 @@ use crate::{
     credentials,
     echo::Echo,
     http::{Bytes, Client, Method, StatusCode, Streaming},
+    options::Options,
     protocol::Capabilities,
-    remote::Options,
     reply::{Reply, Source},
     url::{Scheme, Url},
 };

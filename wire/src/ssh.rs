@@ -4,8 +4,8 @@
 //! ones go through. Where the master is gone, ssh connects by itself again: there is nothing to wait for.
 
 use crate::{
+    options::Options,
     pipe::{Ended, Session},
-    remote::Options,
     url::Url,
 };
 use std::{

@@ -198,6 +198,11 @@ impl fmt::Debug for User {
     }
 }
 
+/// A url as people may see it, whether it is a good one or not.
+pub fn for_people(text: &str) -> String {
+    Url::parse(text).map_or_else(|_| shown(text), |url| url.to_string())
+}
+
 /// Text that was to be a url, without what could be user and password.
 pub(crate) fn shown(text: &str) -> String {
     let (scheme, rest) = text
@@ -387,6 +392,22 @@ mod tests {
         assert_eq!(shown("http://user:p@ss@host/path"), "http://host/path");
         assert_eq!(shown("u:secret@host:path"), "host:path");
         assert_eq!(shown("-oProxyCommand=x"), "-oProxyCommand=x");
+    }
+
+    #[test]
+    fn what_people_see_of_a_url_has_no_password() {
+        assert_eq!(
+            for_people("https://bob:secret@host/d.git"),
+            "https://host/d.git"
+        );
+        assert_eq!(
+            for_people("file:///srv/a@b/deploy.git"),
+            "file:///srv/a@b/deploy.git"
+        );
+        assert_eq!(
+            for_people("http://bob:secret@host:port/x"),
+            "http://host:port/x"
+        );
     }
 
     #[test]

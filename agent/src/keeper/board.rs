@@ -1,15 +1,8 @@
 //! What the map is told of the box: state and rows, whole, where something changed. Pure, but for the keeper's own state.
 
 use super::{Inlets, Keeper};
-use swarm_manifests::{report::BoxStatus, status::Row};
-
-/// The box as the map should know it now.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub struct Board {
-    pub status: BoxStatus,
-    pub rows: Vec<Row>,
-}
+use crate::report::Board;
+use swarm_manifests::report::BoxStatus;
 
 impl Keeper {
     pub(super) fn board(&self, inlets: &Inlets) -> Board {

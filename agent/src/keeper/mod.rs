@@ -13,13 +13,12 @@ mod sync;
 mod told;
 mod why;
 
-pub use board::Board;
-
 use crate::{
     link::Said,
     metrics::{Measured, Timings},
     picture::{Contact, Picture},
     plan::{Have, HeldRemoval},
+    report::{Board, MapState},
     seals::Sealer,
     settings::Config,
     trigger::Wake,
@@ -114,7 +113,7 @@ pub struct Keeper {
     trials: Vec<foretell::Waiting>,
     /// Who waits for the supervisor's answer.
     measuring: Vec<oneshot::Sender<Measured>>,
-    map: watch::Receiver<crate::report::MapState>,
+    map: watch::Receiver<MapState>,
     say: mpsc::Sender<Said>,
     out: Outlets,
 }
@@ -128,7 +127,7 @@ impl Keeper {
     /// Knows nothing yet.
     pub fn new(
         config: watch::Receiver<Rc<Config>>,
-        map: watch::Receiver<crate::report::MapState>,
+        map: watch::Receiver<MapState>,
         say: mpsc::Sender<Said>,
         out: Outlets,
     ) -> Self {

@@ -1,10 +1,11 @@
 //! `status`: the box as a JSON document. Pure, but for the keeper's own state.
 
 use super::{Inlets, Keeper};
-use crate::report::box_key;
+use crate::box_key::box_key;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use swarm_manifests::rules::trunk::MASS_REMOVAL;
+use swarm_wire::url::for_people;
 
 impl Keeper {
     /// Box, trust, remote, map, facts, protections, refusals, warnings.
@@ -35,7 +36,7 @@ impl Keeper {
             "commit": trusted.map(|(head, _)| head.to_string()),
             "position": trusted.map(|(_, position)| position),
             "introduction": picture.introduction.map(|id| id.to_string()),
-            "remote": contact.url.clone().or_else(|| config.settings.repository.as_ref().and_then(|repository| repository.urls.first()).map(|url| crate::report::without_credentials(url))),
+            "remote": contact.url.clone().or_else(|| Some(for_people(config.settings.repository.as_ref()?.urls.first()?))),
             "branch": config.settings.repository.as_ref().map(|repository| repository.branch.clone()),
             "remote_head": contact.head.map(|head| head.to_string()),
             "last_contact": contact.at.map(|at| at.to_string()),

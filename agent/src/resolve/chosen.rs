@@ -5,12 +5,19 @@
 
 use super::choose::choose;
 use crate::facts::Here;
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
-use swarm_manifests::{name::Name, selector::Verdict};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
+use swarm_manifests::{manifest::Manifest, name::Name, selector::Verdict};
 use swarm_repository::{
     changes::one_sided,
     snapshot::{Found, Snapshot},
 };
+
+/// A bundle version.
+pub type BundleKey = (Name, String);
 
 /// What of a snapshot means this box.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +62,30 @@ impl Chosen {
         next.meant
             .sort_by(|a, b| a.brought.path.cmp(&b.brought.path));
         next
+    }
+
+    /// The bundle versions that this box needs.
+    pub fn bundles(&self) -> BTreeSet<BundleKey> {
+        let manifests = self.manifests();
+        manifests
+            .map(|manifest| (manifest.bundle.clone(), manifest.version.to_string()))
+            .collect()
+    }
+
+    /// The secrets that its workflows name, each with its workflow.
+    pub fn secrets(&self) -> BTreeSet<(Name, Name)> {
+        self.manifests()
+            .flat_map(|manifest| {
+                let named = manifest.secrets.values();
+                named.map(|name| (manifest.workflow.clone(), name.clone()))
+            })
+            .collect()
+    }
+
+    /// Those that can be read.
+    fn manifests(&self) -> impl Iterator<Item = &Arc<Manifest>> {
+        let meant = self.meant.iter();
+        meant.filter_map(|found| found.manifest.as_ref().ok())
     }
 
     fn take(&mut self, found: &Arc<Found>, snapshot: &Snapshot, here: &Here) {

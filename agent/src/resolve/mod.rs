@@ -10,6 +10,7 @@ pub mod placeholder;
 mod spec;
 
 use crate::{facts::Here, secrets::Secrets};
+pub use chosen::BundleKey;
 use chosen::Chosen;
 use conditions::{approvals, requirements};
 use std::{
@@ -33,9 +34,6 @@ use swarm_repository::{
     trusted::Brought,
 };
 use swarm_supervisor::protocol::{Origin, RunSpec, Standing};
-
-/// A bundle version.
-pub type BundleKey = (Name, String);
 
 /// A bundle that may run here: verified and stored, or with `local` taken from a folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,27 +121,6 @@ impl Resolved {
             Wanted::Run(_) => None,
         })
     }
-}
-
-/// The bundle versions that this box needs: those of the manifests that choose it.
-pub fn needed(chosen: &Chosen) -> BTreeSet<BundleKey> {
-    let manifests = chosen.meant.iter();
-    manifests
-        .filter_map(|found| found.manifest.as_ref().ok())
-        .map(|manifest| (manifest.bundle.clone(), manifest.version.to_string()))
-        .collect()
-}
-
-/// The secrets that the workflows name which choose this box.
-pub fn needed_secrets(chosen: &Chosen) -> BTreeSet<(Name, Name)> {
-    let found = chosen.meant.iter();
-    let manifests = found.filter_map(|found| found.manifest.as_ref().ok());
-    manifests
-        .flat_map(|manifest| {
-            let named = manifest.secrets.values();
-            named.map(|name| (manifest.workflow.clone(), name.clone()))
-        })
-        .collect()
 }
 
 /// Resolves every workflow of the snapshot for this box, by what of it was chosen.

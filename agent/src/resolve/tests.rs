@@ -190,7 +190,7 @@ fn a_box_that_is_not_chosen_says_by_what() {
         "{:?}",
         world.resolve().elsewhere
     );
-    assert!(needed(&world.chosen()).is_empty());
+    assert!(world.chosen().bundles().is_empty());
 }
 
 #[test]

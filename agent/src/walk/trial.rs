@@ -6,7 +6,6 @@ use super::{Walk, allowances, show::draw};
 use crate::{
     bundles::{self, Shelf},
     picture::{Picture, trouble},
-    resolve,
 };
 use std::rc::Rc;
 use swarm_manifests::problem::Refusal;
@@ -32,7 +31,7 @@ impl Walk {
         };
         let snapshot = self.whole_snapshot(&trusted).await?;
         let chosen = self.chosen(&snapshot);
-        let needed = resolve::needed(&chosen);
+        let needed = chosen.bundles();
         let secrets = self.secrets(&snapshot, &chosen);
         let Some(fetch) = &mut self.fetch else {
             return Ok(self.out.picture.borrow().clone());

@@ -2,13 +2,13 @@
 
 use super::MAX_PROBLEMS;
 use crate::{
-    bundle::MAX_TEXT,
     characters::is_bidirectional,
     problem::Problem,
     rules::{
         Rule,
         file::{CHARACTERS, MISSING_KEY, SYNTAX, TOO_LARGE},
     },
+    shape::MAX_TEXT,
 };
 use std::{cell::RefCell, ops::Range};
 

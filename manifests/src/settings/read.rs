@@ -2,7 +2,6 @@
 
 use super::{Engine, Map, Repository, Settings, Trust, Webhook, logs};
 use crate::{
-    bundle::MAX_TEXT,
     document::{self, Table},
     forms::{
         BRANCH, DURATION, FILE, GIT_URL, KEY, LISTEN, MAP_URL, NAME, OID, SHA256, USER, WORD,
@@ -15,6 +14,7 @@ use crate::{
     problem::Problem,
     roster::{LABELS, labels},
     rules::{bundle::PLACEHOLDER, file::BAD_VALUE},
+    shape::MAX_TEXT,
     shape::{Key, Kind, Shape},
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

@@ -6,7 +6,9 @@ use crate::{
     pack::read_limited,
 };
 use std::{collections::BTreeMap, path::Path};
-use swarm_manifests::{bundle, lock::Lock, manifest, policy, problem::Problem, roster, settings};
+use swarm_manifests::{
+    bundle, lock::Lock, manifest, policy, problem::Problem, roster, settings, shape,
+};
 
 /// The kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,7 @@ enum Kind {
 
 /// Reads the file at `path`, which people know as `shown` (relative to the repository, where it is in one).
 pub fn check(path: &Path, shown: &str) -> Outcome<Vec<Finding>> {
-    let text = read_limited(path, bundle::MAX_TEXT as u64 + 1)?;
+    let text = read_limited(path, shape::MAX_TEXT as u64 + 1)?;
     Ok(Finding::of(problems(shown, &text)?, &text))
 }
 

@@ -14,7 +14,6 @@ use std::{
 };
 use swarm_manifests::{
     approval,
-    bundle::MAX_TEXT,
     id::{Digest, Oid},
     lock::Kind,
     manifest::{self, Manifest},
@@ -23,6 +22,7 @@ use swarm_manifests::{
     problem::{Problem, Refusal},
     roster,
     rules::{bundle as rules, file::DUPLICATE, trunk::REVOKED},
+    shape::MAX_TEXT,
 };
 use swarm_repository::{
     bundle::{Looked, VerifiedBundle},

@@ -104,25 +104,25 @@ fn range(line: &str) -> Option<(usize, usize)> {
 /// of its own.
 fn as_in_their_files(smaps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
-    let mut last = None;
+    let mut head = "";
     for line in smaps.lines() {
-        if let Some(mapping) = readable_of_a_file(line) {
-            last = mapping;
+        if range(line).is_some() {
+            head = line;
         } else if line.strip_prefix("Anonymous:").map(str::trim) == Some("0 kB") {
-            found.extend(last.take());
+            found.extend(readable_of_a_file(head));
         }
     }
     found
 }
 
-/// `None`: the line begins no mapping. `Some(None)`: one that can be written or is of no file.
-fn readable_of_a_file(line: &str) -> Option<Option<(usize, usize)>> {
-    let (start, end) = range(line)?;
-    let mut words = line.split_ascii_whitespace().skip(1);
+/// Start and length of the mapping that the line begins, if it is a private one of a file and cannot be written.
+fn readable_of_a_file(head: &str) -> Option<(usize, usize)> {
+    let (start, end) = range(head)?;
+    let mut words = head.split_ascii_whitespace().skip(1);
     let permissions = words.next()?;
     let inode = words.nth(2)?;
-    let ours = ["r-xp", "r--p"].contains(&permissions) && inode != "0";
-    Some(ours.then_some((start, end.checked_sub(start)?)))
+    let is_ours = ["r-xp", "r--p"].contains(&permissions) && inode != "0";
+    is_ours.then_some((start, end.checked_sub(start)?))
 }
 
 #[cfg(test)]

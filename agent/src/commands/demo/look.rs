@@ -1,6 +1,6 @@
 //! What the map says of the demo's boxes. Touches the network, on loopback.
 
-use super::{stage::BOXES, world::World};
+use super::world::{BOXES, World};
 use serde_json::Value;
 use std::time::Duration;
 use swarm_wire::http::{Bytes, Client, Method, StatusCode};

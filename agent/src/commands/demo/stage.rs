@@ -3,7 +3,7 @@
 use super::{
     look::{get, items},
     talk::{note, say, show},
-    world::World,
+    world::{BOXES, World},
 };
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,13 +12,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// The three boxes and their labels.
-pub const BOXES: [(&str, &str); 3] = [
-    ("till-1", "shop = \"north\""),
-    ("till-2", "shop = \"north\""),
-    ("lab-1", "shop = \"none\""),
-];
 
 /// Keys, an empty bare repository behind HTTP, and a clone.
 pub async fn repository(world: &mut World, deploy: &Path) -> Result<()> {

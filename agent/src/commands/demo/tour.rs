@@ -3,9 +3,9 @@
 use super::{
     super::text,
     look::{get, is_running, items, rows, word},
-    stage::{self, BOXES, config},
+    stage::{self, config},
     talk::{note, say, show},
-    world::World,
+    world::{BOXES, World},
 };
 use anyhow::{Context, Result};
 use serde_json::Value;

@@ -12,6 +12,13 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
+/// The three boxes and their labels.
+pub const BOXES: [(&str, &str); 3] = [
+    ("till-1", "shop = \"north\""),
+    ("till-2", "shop = \"north\""),
+    ("lab-1", "shop = \"none\""),
+];
+
 /// A folder with everything, and every process that was started.
 pub struct World {
     folder: tempfile::TempDir,
