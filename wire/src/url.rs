@@ -402,7 +402,7 @@ mod tests {
         );
         assert_eq!(
             for_people("file:///srv/a@b/deploy.git"),
-            "file:///srv/a@b/deploy.git"
+            "/srv/a@b/deploy.git"
         );
         assert_eq!(
             for_people("http://bob:secret@host:port/x"),
