@@ -1,7 +1,7 @@
 //! The supervisor by itself, with an agent of your own: `supervise STATE CONTROL AGENT [--stop]`, where AGENT is a Unix socket that
 //! speaks `swarm_supervisor::protocol`, or a program that does so on its descriptor 3. `SWARM_KEEP_STATE_MS` says how long folders of
 //! removed workflows are kept, `SWARM_FORWARD` where logs go besides, such as `syslog=/dev/log`; `SWARM_CEILING_FILE` has a line for each
-//! folder that workflows may write to. The tests of this crate drive it.
+//! folder that workflows may write to, and may have one such as `open-files 64`. The tests of this crate drive it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -83,8 +83,14 @@ fn logs(text: &str) -> Option<Logs> {
 
 fn read_ceiling(file: &Path) -> Result<Ceiling, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    Ok(Ceiling {
-        write: Some(text.lines().map(Into::into).collect()),
-        ..Ceiling::default()
-    })
+    let mut ceiling = Ceiling::default();
+    let mut write = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("open-files ") {
+            Some(most) => ceiling.limits.open_files = most.parse().ok(),
+            None => write.push(line.to_owned()),
+        }
+    }
+    ceiling.write = Some(write);
+    Ok(ceiling)
 }

@@ -59,9 +59,12 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         now,
         effects: Vec::new(),
     };
+    let made_room = turn.makes_room();
     match event {
         Event::Put(spec) => turn.put(*spec),
-        Event::Forbidden(spec, trouble) => turn.forbidden(*spec, trouble),
+        Event::Forbidden(spec, trouble) => turn.forbidden(*spec, &trouble),
+        Event::Judged(revision, Ok(())) => turn.allowed(revision),
+        Event::Judged(revision, Err(trouble)) => turn.disallowed(revision, &trouble),
         Event::Remove { origin, reason } => turn.remove(&origin, &reason),
         Event::Standing(standing) => turn.stand(standing),
         Event::Kill(order, hold) => turn.kill(&order, hold),
@@ -75,6 +78,9 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         Event::Due => turn.run_is_due(),
         Event::ClockSet => turn.clock_set(),
         Event::Tick => turn.tick(),
+    }
+    if made_room && !turn.makes_room() {
+        turn.stay();
     }
     turn.settle();
     (turn.state, turn.effects)

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::World;
+use common::{World, until_gone};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -28,8 +28,10 @@ fn start(world: &World, workflow: &str) -> (u8, String) {
 fn writer(world: &World) -> (RunSpec, String) {
     let folder = world.folder.path().join("out");
     fs::create_dir(&folder).expect("a folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("a mode");
     let folder = folder.display().to_string();
-    let mut spec = world.script("writer", Mode::Daemon, "exec sleep 4711");
+    let script = format!("echo ran >> {folder}/ran; exec sleep 4711");
+    let mut spec = world.script("writer", Mode::Daemon, &script);
     spec.sandbox.write = vec![folder.clone()];
     (spec, folder)
 }
@@ -75,6 +77,64 @@ fn a_ceiling_that_was_raised_counts_for_the_next_supervisor() {
     world.crash();
     fs::write(world.ceiling(), &folder).expect("a ceiling");
     world.start();
+    world.reaches("writer", State::Running);
+}
+
+#[test]
+fn a_ceiling_that_was_lowered_counts_at_the_next_start_also_below_the_next_supervisor() {
+    let mut world = World::new();
+    let script = "ulimit -n; exec sleep 4711";
+    world.put(&world.script("many", Mode::Daemon, script));
+    let mut pid = world.reaches("many", State::Running).pid;
+    let ceilings = [("open-files 64", true), ("open-files 32", false)];
+    for (starts, (ceiling, next_supervisor)) in (2..).zip(ceilings) {
+        fs::write(world.ceiling(), ceiling).expect("a ceiling");
+        if next_supervisor {
+            world.crash();
+            world.start();
+            assert_eq!(world.reaches("many", State::Running).pid, pid, "it goes on");
+        } else {
+            kill(Pid::from_raw(world.pid()), Signal::SIGHUP).expect("a signal");
+        }
+        // Requests are heard after the signal.
+        world.ask(&Request::List { full: false });
+        kill(Pid::from_raw(pid.expect("a process")), Signal::SIGKILL).expect("a signal");
+        let limits = world.until("it runs again", |world| {
+            let log = world.log("many");
+            (log.len() == starts).then_some(log)
+        });
+        let wanted = ceiling.strip_prefix("open-files ");
+        assert_eq!(limits.last().map(String::as_str), wanted, "{limits:?}");
+        pid = world.until("another process", |world| {
+            let row = world.rows().pop()?;
+            (row.pid != pid && row.state == State::Running).then_some(row.pid)
+        });
+    }
+}
+
+#[test]
+fn what_the_next_supervisor_may_not_start_it_does_not_start_once() {
+    let mut world = World::new();
+    let (spec, folder) = writer(&world);
+    world.crash();
+    fs::write(world.ceiling(), &folder).expect("a ceiling");
+    world.start();
+    world.put(&spec);
+    let row = world.reaches("writer", State::Running);
+    world.crash();
+    fs::write(world.ceiling(), "").expect("a ceiling");
+    // It dies while nobody is there: whoever comes finds that it is to start.
+    let pid = row.pid.expect("a process");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a signal");
+    until_gone(pid);
+    world.start();
+    let row = world.reaches("writer", State::Refused);
+    assert_eq!(row.rule.as_deref(), Some("S-RUN-06"));
+    let ran = world.folder.path().join("out/ran");
+    let count = || fs::read_to_string(&ran).expect("it ran").lines().count();
+    assert_eq!(count(), 1, "it was started against the ceiling");
+    fs::write(world.ceiling(), &folder).expect("a ceiling");
+    kill(Pid::from_raw(world.pid()), Signal::SIGHUP).expect("a signal");
     world.reaches("writer", State::Running);
 }
 

@@ -39,6 +39,8 @@ pub enum Event {
     Put(Box<RunSpec>),
     /// The agent wants this, and the box's own ceiling or users forbid it.
     Forbidden(Box<RunSpec>, Trouble),
+    /// The box's own ceiling was held anew against a revision that is known already.
+    Judged(Digest, Result<(), Trouble>),
     /// The manifest is gone.
     Remove {
         /// Who took it away.

@@ -2,7 +2,7 @@
 
 use super::{
     Alive, Change, Effect, Ended, Phase, Preparation, Process, Readiness, StopStep, Sync, Then,
-    Trouble, Turn, backoff,
+    Trouble, Turn, Version, backoff,
 };
 use crate::{protocol::RunSpec, time::BootTime};
 use std::time::Duration;
@@ -135,6 +135,10 @@ impl Turn {
             Phase::Starting | Phase::Born(_)
         ) {
             return;
+        }
+        if self.state.current.as_ref().is_some_and(Version::is_refused) {
+            // The box forbids it by now, and that is on record.
+            return self.enter(at, Phase::Vacant);
         }
         let is = |rule: &rules::Rule| trouble.rule.as_deref() == Some(rule.id);
         let changed = is(&rules::run::CHANGED);

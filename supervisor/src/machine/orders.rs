@@ -1,7 +1,7 @@
 //! What the agent and people want of a workflow. Pure.
 
 use super::{
-    Effect, Ended, Order, Phase, Preparation, Sync, Then, Trouble, Turn, Version, record_of,
+    Effect, Ended, Order, Phase, Preparation, State, Sync, Then, Trouble, Turn, Version, record_of,
 };
 use crate::protocol::{Origin, RunSpec};
 use std::sync::Arc;
@@ -17,9 +17,7 @@ impl Turn {
             .as_mut()
             .filter(|s| s.spec.revision == spec.revision)
         {
-            if successor.is_refused() {
-                successor.preparation = Preparation::Unasked;
-            }
+            successor.allow();
             successor.spec = Arc::new(spec);
             return;
         }
@@ -44,8 +42,7 @@ impl Turn {
                 return self.succeed(again);
             }
             current.spec = Arc::new(spec);
-            if current.is_refused() {
-                current.preparation = Preparation::Unasked;
+            if current.allow() {
                 self.wake(|ended| ended == Ended::Refused);
             }
             return self.drop_successor();
@@ -60,21 +57,11 @@ impl Turn {
     }
 
     /// The box forbids it: it stands as the successor that may not run, or alone.
-    pub(super) fn forbidden(&mut self, spec: RunSpec, trouble: Trouble) {
-        let same = |version: &mut Version| version.spec.revision == spec.revision;
-        if self.state.good.take_if(same).is_some() {
-            // There is nothing to go back to: what was about to give way is tried on.
-            if let Some(held) = self.state.current.as_mut().filter(|c| c.is_held()) {
-                held.preparation = Preparation::Unasked;
-            }
-            return;
-        }
-        if self
-            .state
-            .successor
-            .as_mut()
-            .is_some_and(|successor| same(successor) && successor.is_held())
-        {
+    pub(super) fn forbidden(&mut self, spec: RunSpec, trouble: &Trouble) {
+        self.do_without(spec.revision);
+        let is_held =
+            |successor: &Version| successor.spec.revision == spec.revision && successor.is_held();
+        if self.state.successor.as_ref().is_some_and(is_held) {
             return;
         }
         let known = self
@@ -86,10 +73,7 @@ impl Turn {
             ..Version::new(spec)
         };
         if !known {
-            let mut record = record_of(&self.state, Some(&version), "refuse");
-            record.rule = trouble.rule;
-            record.reason = Some(trouble.reason);
-            self.journal(record, Sync::Soon);
+            self.journal_refusal(&version, trouble);
         }
         match self
             .state
@@ -112,6 +96,67 @@ impl Turn {
             }
             None => self.succeed(version),
         }
+    }
+
+    /// The box allows again what it refused: it starts where its turn is.
+    pub(super) fn allowed(&mut self, revision: Digest) {
+        let is_it = |version: &&mut Version| version.spec.revision == revision;
+        if let Some(successor) = self.state.successor.as_mut().filter(is_it) {
+            successor.allow();
+        }
+        if self
+            .state
+            .current
+            .as_mut()
+            .filter(is_it)
+            .is_some_and(Version::allow)
+        {
+            self.wake(|ended| ended == Ended::Refused);
+        }
+    }
+
+    /// The box forbids what it has: what runs goes on and does not start again, and who waits beside it waits on.
+    pub(super) fn disallowed(&mut self, revision: Digest, trouble: &Trouble) {
+        self.do_without(revision);
+        let known = self
+            .state
+            .current
+            .iter_mut()
+            .chain(&mut self.state.successor);
+        let refused = Preparation::Failed(trouble.clone());
+        let mut judged = None;
+        for version in known.filter(|version| version.spec.revision == revision) {
+            if version.is_held() || version.preparation == refused {
+                continue;
+            }
+            if std::mem::replace(&mut version.preparation, refused.clone())
+                == Preparation::Installing
+            {
+                self.effects.push(Effect::CancelInstall(revision));
+            }
+            judged = Some(version.clone());
+        }
+        if let Some(version) = judged {
+            self.journal_refusal(&version, trouble);
+            self.vacate_installing();
+        }
+    }
+
+    /// Where this was the last good version there is nothing to go back to any more: what was about to give way is tried on.
+    fn do_without(&mut self, revision: Digest) {
+        let is_it = |good: &mut Version| good.spec.revision == revision;
+        if self.state.good.take_if(is_it).is_some()
+            && let Some(held) = self.state.current.as_mut().filter(|c| c.is_held())
+        {
+            held.preparation = Preparation::Unasked;
+        }
+    }
+
+    fn journal_refusal(&mut self, version: &Version, trouble: &Trouble) {
+        let mut record = record_of(&self.state, Some(version), "refuse");
+        record.rule.clone_from(&trouble.rule);
+        record.reason = Some(trouble.reason.clone());
+        self.journal(record, Sync::Soon);
     }
 
     /// Stops everything; the workflow is forgotten when it is gone.
@@ -314,6 +359,27 @@ impl Turn {
             ..self.record(action)
         };
         self.journal(record, sync);
+    }
+}
+
+impl State {
+    /// A version that is about to start is granted less than when it was put.
+    pub fn tighten(&mut self, spec: &Arc<RunSpec>) {
+        let known = self.current.iter_mut().chain(&mut self.successor);
+        for version in known.filter(|version| version.spec.revision == spec.revision) {
+            version.spec = Arc::clone(spec);
+        }
+    }
+}
+
+impl Version {
+    /// Whether it was refused; it is not any more.
+    fn allow(&mut self) -> bool {
+        let was_refused = self.is_refused();
+        if was_refused {
+            self.preparation = Preparation::Unasked;
+        }
+        was_refused
     }
 }
 

@@ -35,6 +35,30 @@ impl Turn {
         }
     }
 
+    /// Whether what runs is being stopped for a successor.
+    pub(super) fn makes_room(&self) -> bool {
+        let is_under_way = self.state.current.is_some() && !self.state.killed;
+        is_under_way && self.wants_take_over()
+    }
+
+    /// The successor does not come after all: what was stopped for it starts again, but for a `once`, which was cut off.
+    pub(super) fn stay(&mut self) {
+        if self.state.leaving || self.spec().is_none_or(|spec| spec.mode != Mode::Once) {
+            return;
+        }
+        for at in 0..self.state.instances.len() {
+            match &mut self.state.instances[at].phase {
+                Phase::Stopping { then, .. } | Phase::Clearing { then, .. }
+                    if *then == Then::Leave =>
+                {
+                    *then = Then::End(Ended::Interrupted);
+                }
+                Phase::Vacant => self.end(at, Ended::Interrupted),
+                _ => {}
+            }
+        }
+    }
+
     /// Begins to stop a living process: its stop command or its signal first.
     pub(super) fn stop(&mut self, at: usize, then: Then, reason: String) {
         let Phase::Alive(alive) = self.state.instances[at].phase.clone() else {

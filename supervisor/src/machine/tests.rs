@@ -258,6 +258,20 @@ fn what_is_forbidden_while_it_runs_runs_on_and_is_no_successor() {
 
 #[test]
 fn what_is_forbidden_takes_the_place_of_what_gave_way() {
+    let mut one = given_way();
+    assert_eq!(
+        next_version(&one).as_deref(),
+        Some("1.0.2"),
+        "{:?}",
+        one.row()
+    );
+    let three = spec(3, Mode::Daemon);
+    one.tell(Event::Forbidden(Box::new(three), trouble("S-A", false)));
+    assert_eq!(next_version(&one).as_deref(), Some("1.0.3"));
+}
+
+/// One whose second version gave way to the first.
+fn given_way() -> One {
     let mut one = One::alive(&spec(1, Mode::Daemon));
     one.put(&asking(2));
     one.ends(0);
@@ -265,11 +279,78 @@ fn what_is_forbidden_takes_the_place_of_what_gave_way() {
     one.time += 6000;
     one.tell(Event::Tick);
     one.ends(0);
-    let version = |one: &One| one.row().next.and_then(|next| next.version);
-    assert_eq!(version(&one).as_deref(), Some("1.0.2"), "{:?}", one.row());
-    let three = spec(3, Mode::Daemon);
-    one.tell(Event::Forbidden(Box::new(three), trouble("S-A", false)));
-    assert_eq!(version(&one).as_deref(), Some("1.0.3"));
+    one.of(Change::Started(process(9)));
+    one
+}
+
+fn next_version(one: &One) -> Option<String> {
+    one.row().next.and_then(|next| next.version)
+}
+
+#[test]
+fn what_the_box_forbids_ends_with_its_process_and_what_is_held_beside_it_stays_held() {
+    let mut one = given_way();
+    let revision = spec(1, Mode::Daemon).revision;
+    let refused = || Event::Judged(revision, Err(trouble("S-A", false)));
+    assert_eq!(one.tell(refused()).len(), 1, "the record");
+    assert!(one.tell(refused()).is_empty(), "once");
+    assert!(matches!(one.phase(), Phase::Alive(_)));
+    assert_eq!(next_version(&one).as_deref(), Some("1.0.2"));
+    one.ends(1);
+    one.time += 60_000;
+    one.tell(Event::Tick);
+    assert_eq!(one.row().state, status::State::Refused);
+    assert_eq!(one.row().rule.as_deref(), Some("S-A"));
+    assert!(!one.starts());
+    one.tell(Event::Judged(revision, Ok(())));
+    assert!(one.starts());
+    assert_eq!(one.row().version.as_deref(), Some("1.0.1"));
+    assert_eq!(next_version(&one).as_deref(), Some("1.0.2"));
+}
+
+#[test]
+fn a_start_that_the_box_forbids_meanwhile_is_refused_and_not_tried_again() {
+    let mut one = One::new();
+    let spec = spec(1, Mode::Daemon);
+    one.put(&spec);
+    one.tell(Event::Judged(spec.revision, Err(trouble("S-A", false))));
+    one.of(Change::StartFailed(trouble("S-A", false), false));
+    assert!(one.effects.is_empty(), "{:?}", one.effects);
+    assert_eq!(*one.phase(), Phase::Ended(Ended::Refused));
+    assert_eq!(one.reason(), "no, by S-A");
+}
+
+#[test]
+fn a_successor_that_the_box_forbids_while_it_is_installed_waits_for_the_box() {
+    let mut one = One::alive(&spec(1, Mode::Daemon));
+    let two = installed(2);
+    one.put(&two);
+    one.tell(Event::Judged(two.revision, Err(trouble("S-A", false))));
+    let cancel = Effect::CancelInstall(two.revision);
+    assert!(one.effects.contains(&cancel), "{:?}", one.effects);
+    one.tell(Event::Judged(two.revision, Ok(())));
+    assert_eq!(one.effects, [Effect::Install(two.revision)]);
+    assert_eq!(one.row().version.as_deref(), Some("1.0.1"));
+}
+
+#[test]
+fn a_once_that_made_room_for_what_does_not_come_is_interrupted_and_not_run_again() {
+    let two = spec(2, Mode::Daemon);
+    let refused = Event::Judged(two.revision, Err(trouble("S-A", false)));
+    for instead in [refused, Event::Put(Box::new(installed(3)))] {
+        let mut one = One::alive(&spec(1, Mode::Once));
+        one.put(&two);
+        one.tell(instead.clone());
+        one.ends(0);
+        assert!(!one.starts(), "{instead:?}");
+        assert_eq!(*one.phase(), Phase::Ended(Ended::Interrupted));
+        let mut daemon = One::alive(&spec(1, Mode::Daemon));
+        daemon.put(&two);
+        daemon.tell(instead);
+        daemon.ends(0);
+        assert!(daemon.starts());
+        assert_eq!(daemon.row().version.as_deref(), Some("1.0.1"));
+    }
 }
 
 #[test]

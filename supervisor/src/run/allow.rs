@@ -1,13 +1,13 @@
 //! What the box itself allows, applied anew: its ceiling may be another one than when something was put. Reads the box's configuration.
 
-use super::Supervisor;
+use super::{Supervisor, start::Obstacle};
 use crate::{
     ceiling,
-    machine::{Event, Trouble, Version},
-    protocol::{Response, RunSpec},
+    machine::{Event, State, Trouble, Version},
+    protocol::Response,
 };
 use std::sync::Arc;
-use swarm_manifests::{name::Name, rules, status::State};
+use swarm_manifests::{name::Name, rules, status};
 
 impl Supervisor {
     /// The configuration may have changed: what is refused now may be allowed, and the other way round.
@@ -28,32 +28,40 @@ impl Supervisor {
 
     /// Forbids what is not allowed any more, and lets go on what was refused and is allowed now.
     pub(super) fn apply_ceiling(&mut self, name: &Name) {
-        let Some(state) = self.workflows.get(name).map(|workflow| &workflow.state) else {
-            return;
-        };
-        let last = state.successor.as_ref().or(state.current.as_ref());
-        let refused = last.filter(|version| version.is_refused());
-        let refused = refused.map(|version| Arc::clone(&version.spec));
-        // What is to give way soon is not looked at: to forbid it would be taken for the last word.
-        let current = state.current.as_ref();
-        let current = current.filter(|_| state.successor.is_none() || refused.is_some());
-        let versions = current
-            .into_iter()
-            .chain(&state.successor)
-            .chain(&state.good);
-        let specs: Vec<Arc<RunSpec>> = versions
-            .map(|version: &Version| Arc::clone(&version.spec))
-            .collect();
-        for spec in specs {
-            if let Err(trouble) = ceiling::apply((*spec).clone(), &self.settings.ceiling) {
-                self.feed(name, Event::Forbidden(Box::new((*spec).clone()), trouble));
+        let state = self.workflows.get(name).map(|workflow| &workflow.state);
+        let versions = state.into_iter().flat_map(State::versions);
+        let judged = versions.filter_map(|version| {
+            let judged = ceiling::apply((*version.spec).clone(), &self.settings.ceiling);
+            let is_news = judged.is_err() || version.is_refused();
+            is_news.then(|| Event::Judged(version.spec.revision, judged.map(drop)))
+        });
+        for event in judged.collect::<Vec<_>>() {
+            self.feed(name, event);
+        }
+    }
+
+    /// A version as the box allows it now, which may be less than when it was put; it is known by that from now on.
+    pub(super) fn allowed(&mut self, name: &Name, version: Version) -> Result<Version, Obstacle> {
+        let spec = match ceiling::apply((*version.spec).clone(), &self.settings.ceiling) {
+            Ok(spec) => spec,
+            Err(trouble) => {
+                let judged = Event::Judged(version.spec.revision, Err(trouble.clone()));
+                self.queue.push_back((name.clone(), judged));
+                return Err(Obstacle {
+                    trouble,
+                    passing: false,
+                });
             }
+        };
+        if spec == *version.spec {
+            return Ok(version);
         }
-        let allowed =
-            refused.and_then(|spec| ceiling::apply((*spec).clone(), &self.settings.ceiling).ok());
-        if let Some(spec) = allowed {
-            self.feed(name, Event::Put(Box::new(spec)));
+        let spec = Arc::new(spec);
+        if let Some(workflow) = self.workflows.get_mut(name) {
+            workflow.state.tighten(&spec);
+            self.unsaved.insert(name.clone());
         }
+        Ok(Version { spec, ..version })
     }
 
     /// Whoever wants something started may have mended what kept it from that.
@@ -65,7 +73,7 @@ impl Supervisor {
 }
 
 /// Why something that was to start does not run, and what to do.
-pub(super) fn not_started(workflow: &Name, kind: State, trouble: &Trouble) -> Response {
+pub(super) fn not_started(workflow: &Name, kind: status::State, trouble: &Trouble) -> Response {
     let (reason, rule) = (&trouble.reason, trouble.rule.as_deref());
     let id = rule.map_or_else(String::new, |id| format!(" [{id}]"));
     let remedy = rule

@@ -228,6 +228,9 @@ impl Supervisor {
             .cloned()
             .ok_or("cancelled")?;
         let install = version.spec.install.clone().ok_or("cancelled")?.install;
+        let version = self
+            .allowed(&name, version)
+            .map_err(|obstacle| obstacle.trouble.reason)?;
         let mut place = self
             .place(&version, INSTALL)
             .map_err(|obstacle| obstacle.trouble.reason)?;

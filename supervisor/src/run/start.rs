@@ -99,6 +99,7 @@ impl Supervisor {
         let version = self
             .current(name)
             .ok_or_else(|| Obstacle::lasting(&rules::run::EXEC, "nothing is to run"))?;
+        let version = self.allowed(name, version)?;
         if let Some(taken) = ports::first_taken(&version.spec.ports) {
             let by = taken
                 .by

@@ -199,15 +199,23 @@ fn what_is_newer_cancels_the_way_back() {
 
 #[test]
 fn what_the_box_forbids_is_not_gone_back_to() {
-    let mut life = good_and_new();
-    let trouble = super::Trouble {
+    let trouble = || super::Trouble {
         reason: "no".into(),
         rule: None,
         tried: false,
     };
-    life.tell(Event::Forbidden(Box::new(asks(1)), trouble));
-    for _ in 0..20 {
-        life.wait();
-        assert_eq!(life.version(), "1.0.2");
+    for event in [
+        Event::Forbidden(Box::new(asks(1)), trouble()),
+        Event::Judged(asks(1).revision, Err(trouble())),
+    ] {
+        let mut life = good_and_new();
+        let is_wanted = matches!(event, Event::Forbidden(..));
+        life.tell(event);
+        // What the agent wants in vain shows.
+        assert_eq!(life.row().next.is_some(), is_wanted);
+        for _ in 0..20 {
+            life.wait();
+            assert_eq!(life.version(), "1.0.2");
+        }
     }
 }

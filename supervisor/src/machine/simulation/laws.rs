@@ -4,6 +4,7 @@ use super::World;
 use crate::machine::{
     Effect, Ended, Event, Phase, Preparation, State, Sync, Version, instance_deadline,
 };
+use crate::protocol::RunSpec;
 use std::collections::BTreeSet;
 use swarm_manifests::{id::Digest, manifest::Mode};
 
@@ -23,19 +24,23 @@ impl World {
         self.the_end_is_left_by_orders_only(before, event, after);
         self.everything_leads_somewhere(event, after);
         self.good_versions_stay(before, after);
-        self.what_gave_way_is_held(event, after, effects);
+        self.what_gave_way_is_held(before, event, after, effects);
         self.a_schedule_is_kept(before, event, after, effects);
     }
 
     fn count_runs(&mut self, before: &State, event: &Event, after: &State) {
         let lifted = matches!(event, Event::Start(_) | Event::Restart(_) | Event::Due);
         let took_over = before.instances.is_empty()
+            || revision(before.current.as_ref()) != revision(after.current.as_ref())
             || (before.successor.is_some() && after.successor.is_none());
-        if lifted
-            || took_over
-            || after.instances.is_empty()
-            || matches!(event, Event::Put(_) | Event::Forbidden(..))
-        {
+        // What is put again while it leaves begins anew.
+        let leaves = before.instances.iter().any(|one| one.phase.is_leaving());
+        let again = |spec: &RunSpec| {
+            before.leaving || (leaves && Some(spec.revision) == revision(before.current.as_ref()))
+        };
+        let comes_again =
+            matches!(event, Event::Put(spec) | Event::Forbidden(spec, _) if again(spec));
+        if lifted || took_over || comes_again || after.instances.is_empty() {
             self.ran.clear();
         }
     }
@@ -234,8 +239,18 @@ impl World {
     }
 
     /// What gave way does not start again until something newer was put.
-    fn what_gave_way_is_held(&mut self, event: &Event, after: &State, effects: &[Effect]) {
+    fn what_gave_way_is_held(
+        &mut self,
+        before: &State,
+        event: &Event,
+        after: &State,
+        effects: &[Effect],
+    ) {
         match event {
+            // There is nothing that it could give way to.
+            Event::Judged(good, Err(_)) if Some(*good) == revision(before.good.as_ref()) => {
+                self.held = None;
+            }
             Event::Put(spec) if Some(spec.revision) != self.held => self.held = None,
             Event::Forbidden(spec, _) if Some(spec.revision) != self.held => self.held = None,
             Event::Remove { .. } => self.held = None,

@@ -9,6 +9,7 @@ use crate::{
 use std::time::Duration;
 use swarm_manifests::{
     bundle::{Health, Install, Probe, Ready},
+    id::Digest,
     manifest::{Mode, OnLimit},
     schedule::Schedule,
     status::LastExit,
@@ -27,14 +28,16 @@ impl World {
         };
         let event = match kind {
             0..=5 => Event::Put(Box::new(self.spec())),
-            6 => Event::Forbidden(
-                Box::new(self.spec()),
-                Trouble {
-                    reason: "no".into(),
-                    rule: None,
-                    tried: false,
-                },
-            ),
+            6 if self.dice.one_in(2) => Event::Forbidden(Box::new(self.spec()), refusal()),
+            6 | 95 if kind == 6 || self.dice.one_in(8) => {
+                let known: Vec<Digest> = self.state.versions().map(|v| v.spec.revision).collect();
+                if known.is_empty() {
+                    return;
+                }
+                let revision = known[self.dice.throw(known.len() as u64) as usize];
+                let is_allowed = !self.dice.one_in(3);
+                Event::Judged(revision, is_allowed.then_some(()).ok_or_else(refusal))
+            }
             7 => Event::Remove {
                 origin: Origin::default(),
                 reason: "gone".into(),
@@ -199,5 +202,13 @@ impl World {
                 self.seed, self.state.instances
             );
         }
+    }
+}
+
+fn refusal() -> Trouble {
+    Trouble {
+        reason: "no".into(),
+        rule: None,
+        tried: false,
     }
 }
