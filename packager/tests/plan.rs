@@ -213,3 +213,33 @@ fn a_removed_folder_of_what_runs_is_a_warning_and_of_what_is_wanted_anew_a_refus
         "{pushed:?}"
     );
 }
+
+#[test]
+fn to_go_back_to_a_version_whose_folder_is_gone_is_a_refusal_even_where_it_ran_when_it_went() {
+    let world = fleet();
+    world.pack("deploy", &["hook", "install"]).ok();
+    let manifest = world.read("deploy/manifests/ramp.toml");
+    world.bundle("ramp", "ramp", "1.3.0");
+    world.pack("deploy", &["publish", "../ramp"]).ok();
+    world.git("deploy", &["rm", "-rq", "bundles/ramp/1.2.0"]);
+    world.git("deploy", &["commit", "-qm", "tidy"]);
+    // More arguments are no other version.
+    let more = manifest.replace("[on]", "args = [\"x\"]\n[on]");
+    world.write("deploy/manifests/ramp.toml", more);
+    world.git("deploy", &["commit", "-qam", "more"]);
+    world.git("deploy", &["push", "-q", "origin", "main"]);
+    world.pack("deploy", &["deploy", "ramp", "1.3.0"]).ok();
+    world.git("deploy", &["push", "-q", "origin", "main"]);
+    // Boxes may have dropped 1.2.0 from their stores by now.
+    world.write("deploy/manifests/ramp.toml", manifest);
+    world.git("deploy", &["commit", "-qam", "back"]);
+    let said = world.pack("deploy", &["check", "--json"]).code(1).json();
+    assert_eq!(said[0]["rule"], "S-BUNDLE-01", "{said}");
+    let said = world.pack("deploy", &["plan", "--json"]).code(1).json();
+    assert_eq!(rows(&said), ["lab-1 refuse ramp"], "{said}");
+    let pushed = world.run("git", "deploy", &["push", "-q", "origin", "main"], b"");
+    assert!(
+        pushed.code != 0 && pushed.err.contains("S-BUNDLE-01"),
+        "{pushed:?}"
+    );
+}

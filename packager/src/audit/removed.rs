@@ -12,7 +12,8 @@ pub struct Removed {
     pub before: String,
 }
 
-/// Whether the bundle of this manifest was removed up to `head` while the same manifest named it already.
+/// Whether the bundle of this manifest was removed up to `head` while the same manifest named it, as it has done ever since: only
+/// then do boxes have it in their store.
 pub fn find(git: &Git, head: &str, path: &str, wanted: &Manifest) -> Outcome<Option<Removed>> {
     let lock = format!("bundles/{}/{}/bundle.lock", wanted.bundle, wanted.version);
     let gone = git.line([
@@ -31,13 +32,32 @@ pub fn find(git: &Git, head: &str, path: &str, wanted: &Manifest) -> Outcome<Opt
         return Ok(None);
     }
     let before = git.line(["rev-parse", "--verify", &format!("{gone}^1")])?;
-    let text = git.file(&before, path)?.unwrap_or_default();
-    let ran = manifest::read(path, &text).0.is_some_and(|manifest| {
-        (&manifest.bundle, &manifest.version) == (&wanted.bundle, &wanted.version)
-    });
-    Ok(ran.then(|| Removed {
+    let edits = git.line([
+        "log",
+        "--first-parent",
+        "-m",
+        "--no-renames",
+        "--format=%H",
+        &format!("{before}..{head}"),
+        "--",
+        path,
+    ])?;
+    for commit in edits.lines().chain([before.as_str()]) {
+        if !names(git, commit, path, wanted)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Removed {
         title: format!("{} {}", wanted.bundle, wanted.version),
         before,
+    }))
+}
+
+/// Whether the manifest named this bundle and version at that commit.
+fn names(git: &Git, commit: &str, path: &str, wanted: &Manifest) -> Outcome<bool> {
+    let text = git.file(commit, path)?.unwrap_or_default();
+    Ok(manifest::read(path, &text).0.is_some_and(|manifest| {
+        (&manifest.bundle, &manifest.version) == (&wanted.bundle, &wanted.version)
     }))
 }
 
