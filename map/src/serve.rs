@@ -146,7 +146,7 @@ fn open(settings: Settings, port: u16, stop: &CancellationToken) -> Result<House
     };
     tasks.spawn(folding.run(stop.clone()));
     let key = key::open(&key::beside(&settings.store))?;
-    let sealing = Sealing::new(store.clone(), key);
+    let sealing = Sealing::new(store.clone(), key, &settings.store);
     tasks.spawn(sealing.clone().run(stop.clone()));
     let challenger =
         Challenger::new().map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;

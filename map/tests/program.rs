@@ -125,16 +125,149 @@ fn a_map_does_not_seal_an_audit_whose_end_was_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let store = audited(folder.path());
     let db = Connection::open(folder.path().join("map.db")).unwrap();
-    db.execute_batch(
-        "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)",
-    )
-    .unwrap();
+    db.execute_batch(CUT).unwrap();
     drop(db);
     // It starts, does its work and ends, as if nothing had happened.
     drop(audited(folder.path()));
     let output = run(&["audit", "verify", "--store", &store]);
     assert_eq!(output.status.code(), Some(1), "{}", says(&output));
     assert!(says(&output).contains("was sealed"), "{}", says(&output));
+}
+
+/// Takes the newest rows off, and the note of where they end.
+const CUT: &str = "DELETE FROM audit WHERE id > 5; UPDATE audit_head SET id = 5, hash = (SELECT hash FROM audit WHERE id = 5)";
+
+#[test]
+fn a_seal_that_was_removed_from_the_database_is_not_made_again_unnoticed() {
+    for (what, sql) in [
+        ("the seal", "DELETE FROM audit_seal".to_string()),
+        ("the last rows and the seal", format!("{CUT}; DELETE FROM audit_seal")),
+        (
+            "everything",
+            "DELETE FROM audit; UPDATE audit_head SET id = 0, hash = zeroblob(32); DELETE FROM audit_seal".into(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = audited(folder.path());
+        let db = Connection::open(folder.path().join("map.db")).unwrap();
+        db.execute_batch(&sql).unwrap();
+        drop(db);
+        // It starts, does its work and ends, as if nothing had happened.
+        drop(audited(folder.path()));
+        let output = run(&["audit", "verify", "--store", &store]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", says(&output));
+        assert!(says(&output).contains("was sealed"), "{what}: {}", says(&output));
+    }
+}
+
+#[test]
+fn an_older_database_in_the_place_of_the_store_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let file = folder.path().join("map.db");
+    let older = std::fs::read(&file).unwrap();
+    drop(audited(folder.path()));
+    assert!(
+        run(&["audit", "verify", "--store", &store])
+            .status
+            .success()
+    );
+    std::fs::write(&file, older).unwrap();
+    let output = run(&["audit", "verify", "--store", &store]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(says(&output).contains("was sealed"), "{}", says(&output));
+}
+
+#[test]
+fn a_copy_whose_seal_is_broken_is_not_put_back() {
+    for (what, sql) in [
+        ("cut off", CUT.to_string()),
+        (
+            "cut off with its seal",
+            format!("{CUT}; DELETE FROM audit_seal"),
+        ),
+        (
+            "not by this key",
+            "UPDATE audit_seal SET signature = 'none'".into(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = audited(folder.path());
+        let copy = folder.path().join("copy.db");
+        let text = copy.to_str().unwrap();
+        assert!(run(&["backup", "--store", &store, text]).status.success());
+        Connection::open(&copy)
+            .unwrap()
+            .execute_batch(&sql)
+            .unwrap();
+        let other = folder.path().join("other.db");
+        let output = run(&[
+            "restore",
+            "--store",
+            &format!("sqlite:{}", other.display()),
+            text,
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", says(&output));
+        assert!(
+            says(&output).contains("is broken"),
+            "{what}: {}",
+            says(&output)
+        );
+        assert!(
+            !other.exists() && !folder.path().join("other.db.key").exists(),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_restore_that_was_cut_short_leaves_no_store_without_its_key_and_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let copy = path("copy.db").display().to_string();
+    // What an earlier attempt left of a copy is no copy.
+    std::fs::write(path("copy.db.begun"), "half").unwrap();
+    assert!(run(&["backup", "--store", &store, &copy]).status.success());
+    let other = format!("sqlite:{}", path("other.db").display());
+    // The key cannot be written: it ends there.
+    std::fs::create_dir(path("other.db.key.new")).unwrap();
+    let output = run(&["restore", "--store", &other, &copy]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(
+        !path("other.db").exists(),
+        "a map would start there with a key of its own"
+    );
+    std::fs::remove_dir(path("other.db.key.new")).unwrap();
+    // It ended when the key was there already, and half of the store.
+    std::fs::copy(path("map.db.key"), path("other.db.key")).unwrap();
+    std::fs::write(path("other.db.begun"), "half").unwrap();
+    let output = run(&["restore", "--store", &other, &copy]);
+    assert!(output.status.success(), "{}", says(&output));
+    let verified = run(&["audit", "verify", "--store", &other]);
+    assert!(verified.status.success(), "{}", says(&verified));
+}
+
+#[test]
+fn a_copy_is_not_put_back_beside_the_key_of_another_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let copy = folder.path().join("copy.db").display().to_string();
+    assert!(run(&["backup", "--store", &store, &copy]).status.success());
+    let other = folder.path().join("other.db");
+    let place = format!("sqlite:{}", other.display());
+    let made = run(&["token", "--store", &place, "--box", "one"]);
+    assert!(made.status.success(), "{}", says(&made));
+    let key = run(&["key", "--store", &place]);
+    assert!(key.status.success(), "{}", says(&key));
+    std::fs::remove_file(&other).unwrap();
+    let output = run(&["restore", "--store", &place, &copy]);
+    assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+    assert!(
+        says(&output).contains("other.db.key is there already"),
+        "{}",
+        says(&output)
+    );
 }
 
 #[test]

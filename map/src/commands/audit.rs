@@ -21,8 +21,16 @@ pub fn run(store: &str, expected: Option<Digest>) -> Result<()> {
     };
     let own = key::beside(&store);
     let is_sealed = own.exists();
+    if !is_sealed && seal::was_made(&db, &store)? {
+        bail!(
+            "the audit was sealed, and {} is gone: put the map's key back",
+            own.display()
+        );
+    }
     // Tokens may have been made before the map ever ran: then there is no key, and nothing is sealed.
-    if is_sealed && let Some(why) = seal::why_broken(&db, key::open(&own)?.public_key())? {
+    if is_sealed
+        && let Some(why) = seal::why_broken(&db, key::open(&own)?.public_key(), Some(&store))?
+    {
         bail!("the audit is broken: {why}");
     }
     if let Some(expected) = expected

@@ -6,18 +6,22 @@ use crate::{
     settings::sqlite,
     store::{
         audit::{Verdict, verify},
-        schema,
+        noted, schema, seal,
     },
 };
 use anyhow::{Context as _, Result, bail};
 use rusqlite::{Connection, OptionalExtension as _};
 use ssh_key::{LineEnding, PrivateKey};
-use std::path::Path;
+use std::{
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 /// Where a copy has the map's own key.
 const KEY_TABLE: &str = "CREATE TABLE map_key (openssh TEXT NOT NULL) STRICT";
 
-/// Writes a copy of the store to a new file.
+/// Writes a copy of the store to a new file, which is there once it is whole.
 pub fn backup(store: &str, file: &Path) -> Result<()> {
     let store = sqlite(store)?;
     let db = schema::open(&store)?;
@@ -25,18 +29,22 @@ pub fn backup(store: &str, file: &Path) -> Result<()> {
         bail!("{} is there already", file.display());
     }
     let own = key::open(&key::beside(&store))?;
-    copy(&db, file)?;
-    let writing = || format!("writing {}", file.display());
-    let copied = Connection::open(file).with_context(writing)?;
+    // What is not sealed could not be told from what was cut off when the copy is put back.
+    if let Err(error) = seal::renew(&db, &own, &store) {
+        eprintln!(
+            "swarm-map: {error}: this copy cannot be put back; swarm-map audit verify says more"
+        );
+    }
+    let begun = begun(file)?;
+    copy(&db, &begun)?;
+    let writing = || format!("writing {}", begun.display());
+    let copied = Connection::open(&begun).with_context(writing)?;
     copied.execute_batch(KEY_TABLE).with_context(writing)?;
     let text = own.to_openssh(LineEnding::LF)?;
     copied
         .execute("INSERT INTO map_key VALUES (?1)", [text.as_str()])
         .with_context(writing)?;
-    drop(copied);
-    std::fs::File::open(file)
-        .and_then(|file| file.sync_all())
-        .with_context(writing)?;
+    finish(copied, &begun, file)?;
     eprintln!(
         "swarm-map: everything is in {}, the map's own key too: keep it where nobody else reads",
         file.display()
@@ -44,45 +52,110 @@ pub fn backup(store: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts a copy back, where there is no store yet and its audit is whole.
+/// Puts a copy back, where there is no store yet and its audit is whole and sealed. First the key, then the seal, then the store:
+/// wherever this ends, no map begins with another key than the store's, and to restore again goes on.
 pub fn restore(store: &str, file: &Path) -> Result<()> {
     let target = sqlite(store)?;
     let key_file = key::beside(&target);
-    for path in [&target, &key_file] {
-        if path.exists() {
-            bail!(
-                "{} is there already; stop the map and move it away first",
-                path.display()
-            );
-        }
-    }
     let from = schema::open(file).with_context(|| format!("{}", file.display()))?;
-    if let Verdict::Broken { id, what } = verify(&from)? {
+    let own = copied_key(&from)?;
+    let sealed = seal::read(&from)?;
+    whole(&from, own.as_ref(), file)?;
+    let is_other_key = key_file.exists()
+        && own.as_ref().is_none_or(|own| {
+            key::open(&key_file).map_or(true, |there| there.public_key() != own.public_key())
+        });
+    let seal_file = noted::beside(&target);
+    let is_other_seal = seal_file.exists() && noted::read(&target).ok().flatten() != sealed;
+    let in_the_way = [
+        (&target, target.exists()),
+        (&key_file, is_other_key),
+        (&seal_file, is_other_seal),
+    ];
+    if let Some((path, _)) = in_the_way.iter().find(|(_, is_there)| *is_there) {
         bail!(
-            "the audit in {} is broken at row {id}: {what}",
-            file.display()
+            "{} is there already; stop the map and move it away first",
+            path.display()
         );
     }
-    let own = copied_key(&from)?;
-    copy(&from, &target)?;
-    let db = schema::open(&target)?;
+    let begun = begun(&target)?;
+    copy(&from, &begun)?;
+    let db = schema::open(&begun)?;
     // The key belongs beside the store, and leaves no trace in it. Sessions of then are not worth trusting now; boxes open new
     // ones by themselves.
     db.pragma_update(None, "secure_delete", true)?;
     db.execute_batch("DROP TABLE IF EXISTS map_key; DELETE FROM session;")?;
-    match own {
-        Some(own) => {
-            key::put(&key_file, &own)?;
-            eprintln!(
-                "swarm-map: {} is as it was when the copy was made, with the map's own key",
-                target.display()
-            );
-        }
-        None => eprintln!(
+    if let Some(own) = &own {
+        key::put(&key_file, own)?;
+    }
+    if let Some(sealed) = sealed.filter(|_| own.is_some()) {
+        noted::write(&target, &sealed)?;
+    }
+    finish(db, &begun, &target)?;
+    if own.is_some() {
+        eprintln!(
+            "swarm-map: {} is as it was when the copy was made, with the map's own key",
+            target.display()
+        );
+    } else {
+        eprintln!(
             "swarm-map: {} is as it was when the copy was made, which was before copies had the map's own key: put {} back too, or give boxes the new one (swarm-map key)",
             target.display(),
             key_file.display()
-        ),
+        );
+    }
+    Ok(())
+}
+
+/// Whether the copy's audit is whole, and its seal, where it has the key that shows it.
+fn whole(from: &Connection, own: Option<&PrivateKey>, file: &Path) -> Result<()> {
+    let file = file.display();
+    if let Verdict::Broken { id, what } = verify(from)? {
+        bail!("the audit in {file} is broken at row {id}: {what}");
+    }
+    if let Some(own) = own
+        && let Some(why) = seal::why_broken(from, own.public_key(), None)?
+    {
+        bail!("the audit in {file} is broken: {why}");
+    }
+    Ok(())
+}
+
+/// Where a file is written until it is whole; what an earlier attempt left there is gone.
+fn begun(file: &Path) -> Result<PathBuf> {
+    let beside = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    for suffix in [".begun", ".begun-wal", ".begun-shm"] {
+        match std::fs::remove_file(beside(suffix)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| beside(suffix).display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(beside(".begun"))
+}
+
+/// Closes what was written, and gives it its name where nobody has it.
+fn finish(written: Connection, begun: &Path, file: &Path) -> Result<()> {
+    let writing = || format!("writing {}", file.display());
+    // The last connection that closes puts the log of what was written into the file.
+    written
+        .close()
+        .map_err(|(_, error)| error)
+        .with_context(writing)?;
+    File::open(begun)
+        .and_then(|file| file.sync_all())
+        .with_context(writing)?;
+    std::fs::hard_link(begun, file).with_context(writing)?;
+    std::fs::remove_file(begun).with_context(writing)?;
+    if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .with_context(writing)?;
     }
     Ok(())
 }

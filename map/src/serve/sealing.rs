@@ -2,7 +2,7 @@
 
 use crate::store::{Store, StoreError, seal};
 use ssh_key::PrivateKey;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// So old is the newest row that is not sealed yet, at most.
@@ -13,19 +13,24 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Sealing {
     store: Store,
     key: Arc<PrivateKey>,
+    /// Where the database is.
+    place: Arc<Path>,
 }
 
 impl Sealing {
-    pub(super) fn new(store: Store, key: PrivateKey) -> Self {
-        let key = Arc::new(key);
-        Self { store, key }
+    pub(super) fn new(store: Store, key: PrivateKey, place: &Path) -> Self {
+        Self {
+            store,
+            key: Arc::new(key),
+            place: place.into(),
+        }
     }
 
     /// Seals what is there now.
     pub(super) async fn seal(&self) -> Result<(), StoreError> {
-        let key = Arc::clone(&self.key);
+        let (key, place) = (Arc::clone(&self.key), Arc::clone(&self.place));
         self.store
-            .ask(move |ledger| seal::renew(&ledger.db, &key))
+            .ask(move |ledger| seal::renew(&ledger.db, &key, &place))
             .await
     }
 

@@ -3,6 +3,7 @@
 //! Questions come in over a bounded queue, answers go out by `oneshot`; each new set of records is published.
 
 pub mod audit;
+pub mod noted;
 pub mod people;
 pub mod reports;
 pub mod requests;
