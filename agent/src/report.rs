@@ -3,11 +3,14 @@
 //!
 //! Touches the network and the box's key.
 
+mod measured;
 mod nudged;
+mod post;
 mod session;
 mod witnessed;
 
 pub use nudged::watch_map;
+pub use post::bearer;
 pub use witnessed::Heard;
 
 use crate::{
@@ -20,31 +23,30 @@ use crate::{
     trigger::Wake,
 };
 use anyhow::{Context, bail};
-use serde::{Serialize, de::DeserializeOwned};
+use measured::Measured;
+use post::post;
 use ssh_key::PrivateKey;
 use std::{rc::Rc, time::Duration};
 use swarm_manifests::{
-    report::{BoxStatus, Event, Report, ReportAnswer, Trouble},
+    report::{BoxStatus, Event, Measure, Report, ReportAnswer, Trouble},
     settings::Map,
     status::Row,
 };
-use swarm_wire::http::{Client, HeaderValue, Method, StatusCode, header};
+use swarm_wire::http::{Client, StatusCode};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 use witnessed::Witnessed;
 
-/// The largest answer of a map that is read, in bytes.
-const MAX_ANSWER: usize = 1 << 20;
-/// How long one request may take.
-const TIME: Duration = Duration::from_secs(20);
 /// Changes are collected for so long before they are reported.
 const COLLECT: Duration = Duration::from_millis(50);
 /// Reports are no closer than this.
 const APART: Duration = Duration::from_millis(500);
 /// The map sets the heartbeat within these.
 const HEARTBEAT: (u64, u64) = (1, 600);
+/// So long a report waits for what instances use.
+const MEASURING: Duration = Duration::from_secs(2);
 /// The longest pause after failures.
 const LAST_RETRY: Duration = Duration::from_secs(120);
 
@@ -70,13 +72,22 @@ pub struct Board {
     pub rows: Vec<Row>,
 }
 
+/// What the reporter asks the keeper.
+#[derive(Debug)]
+pub enum Ask {
+    /// The box as it stands.
+    Board(oneshot::Sender<Board>),
+    /// What each instance uses.
+    Measures(oneshot::Sender<Vec<Measure>>),
+}
+
 /// What the reporter hears.
 #[allow(missing_docs)]
 pub struct Inlets {
     pub config: watch::Receiver<Rc<Config>>,
     pub changed: watch::Receiver<u64>,
     pub journaled: mpsc::Receiver<Event>,
-    pub asks: mpsc::Sender<oneshot::Sender<Board>>,
+    pub asks: mpsc::Sender<Ask>,
     pub picture: watch::Receiver<Rc<Picture>>,
     pub contact: watch::Receiver<Contact>,
     /// The map says that a request waits.
@@ -109,6 +120,7 @@ pub struct Reporter {
     session: Option<(String, Instant)>,
     /// The map knows what changed up to here; none: it knows nothing.
     known: Option<u64>,
+    measured: Measured,
     failures: u32,
 }
 
@@ -140,6 +152,7 @@ impl Reporter {
             sequence: 0,
             session: None,
             known: None,
+            measured: Measured::default(),
             failures: 0,
         })
     }
@@ -265,6 +278,7 @@ impl Reporter {
         } else {
             Some(self.board().await?)
         };
+        let measures = self.measures().await;
         let batch = self.outbox.batch()?;
         self.sequence += 1;
         let (mut status, rows): (Option<BoxStatus>, _) =
@@ -278,6 +292,7 @@ impl Reporter {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             status,
             rows,
+            measures,
             events: batch.events.clone(),
             dropped: self.outbox.dropped(),
             outcomes: self.requests.outcomes().to_vec(),
@@ -295,6 +310,11 @@ impl Reporter {
         self.outbox.delivered(&batch)?;
         self.requests.delivered(report.outcomes.len());
         self.known = (!answer.resend).then_some(changes);
+        if answer.resend {
+            self.measured.forget();
+        } else {
+            self.measured.delivered(&report.measures);
+        }
         self.failures = 0;
         self.out.send_modify(|state| {
             *state = MapState {
@@ -330,61 +350,26 @@ impl Reporter {
     }
 
     async fn board(&self) -> anyhow::Result<Board> {
+        self.ask(Ask::Board).await
+    }
+
+    /// What moved of what instances use. A report does not wait for it long, nor fail without it.
+    async fn measures(&mut self) -> Vec<Measure> {
+        let now = Instant::now();
+        if !self.measured.is_due(now) {
+            return Vec::new();
+        }
+        let measured = tokio::time::timeout(MEASURING, self.ask(Ask::Measures)).await;
+        match measured {
+            Ok(Ok(measures)) => self.measured.news(measures, now),
+            _ => Vec::new(),
+        }
+    }
+
+    async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Ask) -> anyhow::Result<A> {
         let (ask, answer) = oneshot::channel();
-        self.inlets
-            .asks
-            .send(ask)
-            .await
-            .ok()
-            .context("the agent is ending")?;
+        let asked = self.inlets.asks.send(question(ask)).await;
+        asked.ok().context("the agent is ending")?;
         answer.await.context("the agent is ending")
     }
-}
-
-/// Posts JSON and reads JSON; an answer that is no success comes as its status and the start of its text.
-async fn post<B: Serialize, A: DeserializeOwned>(
-    client: &mut Client,
-    path: &str,
-    session: Option<&str>,
-    body: &B,
-) -> anyhow::Result<Result<A, (StatusCode, String)>> {
-    let mut headers = vec![(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    )];
-    if let Some(session) = session {
-        headers.push((header::AUTHORIZATION, bearer(session)?));
-    }
-    let body = serde_json::to_vec(body)?.into();
-    let response = client
-        .request(Method::POST, path, &headers, body, MAX_ANSWER, TIME)
-        .await?;
-    if response.status.is_success() {
-        let body = if response.body.is_empty() {
-            b"null".as_slice()
-        } else {
-            &response.body
-        };
-        return Ok(Ok(serde_json::from_slice(body).with_context(|| {
-            format!("the map's answer to {path} is not understood")
-        })?));
-    }
-    let problem: Option<serde_json::Value> = serde_json::from_slice(&response.body).ok();
-    let detail = problem
-        .as_ref()
-        .and_then(|problem| problem.get("detail").or_else(|| problem.get("title")))
-        .and_then(|text| text.as_str());
-    let text = detail.map_or_else(
-        || String::from_utf8_lossy(&response.body).into_owned(),
-        Into::into,
-    );
-    Ok(Err((response.status, text.chars().take(300).collect())))
-}
-
-/// The header that says whose request it is.
-pub fn bearer(session: &str) -> anyhow::Result<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Bearer {session}"))
-        .context("the map's session token is no header")?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -90,6 +90,9 @@ pub struct Report {
     /// Every row where some changed; none where nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Vec<Row>>,
+    /// What instances use, where it moved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<Measure>,
     /// What happened since, oldest first; each has the box's own sequence number, so that none counts twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -99,6 +102,15 @@ pub struct Report {
     /// What became of requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outcomes: Vec<Outcome>,
+}
+
+/// What the tree of one instance uses. It belongs to the row whose main process has this id, and to no later one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Measure {
+    pub pid: i32,
+    pub memory_bytes: u64,
+    pub cpu_s: f64,
 }
 
 /// The map's answer to a report.

@@ -97,9 +97,9 @@ fn bounded(name: &Name, mut report: Report) -> Result<Report, Problem> {
             "a report has at most {MOST} rows and {MOST} events"
         )));
     }
-    if report.outcomes.len() > MOST {
+    if report.outcomes.len() > MOST || report.measures.len() > MOST {
         return Err(Problem::malformed(format!(
-            "a report has at most {MOST} outcomes"
+            "a report has at most {MOST} outcomes and {MOST} measures"
         )));
     }
     for outcome in &mut report.outcomes {

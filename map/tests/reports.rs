@@ -41,6 +41,58 @@ fn what_a_box_reports_is_shown() {
 }
 
 #[test]
+fn measures_go_to_the_row_of_their_process_and_stay_while_it_lives() {
+    let map = Map::start();
+    let mut one = map.join("one", 1);
+    let bare = |workflow: &str, pid: i32| {
+        let mut bare = row("one", workflow, "running");
+        bare["pid"] = json!(pid);
+        bare["memory_bytes"] = Value::Null;
+        bare["cpu_s"] = Value::Null;
+        bare
+    };
+    let uses = |map: &Map| -> Vec<Value> {
+        let rows = map.json("/v1/boxes/one")["rows"].clone();
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        rows.iter()
+            .map(|row| json!([row["workflow"], row["memory_bytes"], row["cpu_s"]]))
+            .collect()
+    };
+    one.report(
+        &map,
+        &json!({ "status": status("a", "a"), "rows": [bare("ramp", 7), bare("web", 8)] }),
+    );
+    assert_eq!(
+        uses(&map),
+        [json!(["ramp", null, null]), json!(["web", null, null])]
+    );
+    // A heartbeat brings it; what it says of a process that no row has is for nobody.
+    one.report(&map, &json!({ "measures": [
+        { "pid": 8, "memory_bytes": 5000, "cpu_s": 1.5 }, { "pid": 9, "memory_bytes": 1, "cpu_s": 0.0 },
+    ] }));
+    assert_eq!(
+        uses(&map),
+        [json!(["ramp", null, null]), json!(["web", 5000, 1.5])]
+    );
+    // The same process in another state keeps it, another one of that workflow does not.
+    one.report(&map, &json!({ "rows": [bare("ramp", 7), bare("web", 8)], "measures": [{ "pid": 7, "memory_bytes": 6000, "cpu_s": 2.0 }] }));
+    assert_eq!(
+        uses(&map),
+        [json!(["ramp", 6000, 2.0]), json!(["web", 5000, 1.5])]
+    );
+    one.report(&map, &json!({ "rows": [bare("ramp", 7), bare("web", 10)] }));
+    assert_eq!(
+        uses(&map),
+        [json!(["ramp", 6000, 2.0]), json!(["web", null, null])]
+    );
+    // A row of an older agent, or of a newer one, that says it by itself is believed.
+    one.report(&map, &json!({ "rows": [row("one", "ramp", "running")] }));
+    assert_eq!(uses(&map), [json!(["ramp", 1000, 0.1])]);
+    let many = vec![json!({ "pid": 1, "memory_bytes": 1, "cpu_s": 0.0 }); 10_001];
+    assert_eq!(one.report(&map, &json!({ "measures": many })).status, 400);
+}
+
+#[test]
 fn a_report_that_comes_twice_counts_once() {
     let map = Map::start();
     let one = map.join("one", 1);

@@ -1,9 +1,8 @@
 //! What is said over the sockets: agent and supervisor, command line and supervisor. Wire types and framing.
 //!
 //! A frame is a big-endian `u32` length (at most [`MAX_FRAME`]) and that many bytes of JSON.
-//! The agent's socket is a socketpair that the supervisor makes and hands down as the agent's fd 3
-//! (`swarm-agent run` with `SWARM_ROLE=agent` in its environment); the control socket lies in the file system, and the peer
-//! is known by `SO_PEERCRED`.
+//! The agent's socket is a socketpair that the supervisor makes and hands down as the agent's fd 3 (`swarm-agent run` with
+//! `SWARM_ROLE=agent` in its environment); the control socket lies in the file system, its peer is known by `SO_PEERCRED`.
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -17,7 +16,7 @@ use swarm_manifests::{
     manifest::{Mode, OnLimit, Restart},
     name::Name,
     policy::Ground,
-    report::{Event, Trouble},
+    report::{Event, Measure, Trouble},
     schedule::Schedule,
     status::{Next, Row},
 };
@@ -99,8 +98,7 @@ pub enum FromAgent {
     /// Run this: a new workflow, a successor of what runs under that name, or the same revision with other particulars.
     /// A successor with another revision replaces what runs once it is installed, and lifts finished, failed, expired, killed (not `--hold`).
     Put(Box<RunSpec>),
-    /// A secret of this workflow, decrypted: sealed memory, whose descriptor comes with this frame. Said before the `Put` that needs it,
-    /// and anew to each supervisor.
+    /// A secret of this workflow, decrypted: sealed memory that comes with this frame. Before the `Put` that needs it, anew to each supervisor.
     Secret {
         /// Whose.
         workflow: Name,
@@ -133,6 +131,8 @@ pub enum FromAgent {
     Journal(Event),
     /// What each instance uses now, for the agent's metrics. Answer: [`ToAgent::Measured`].
     Measure,
+    /// The same in short, for the map. Answer: [`ToAgent::Weighed`].
+    Weigh,
     /// Answer, once everything said before it has been acted on and what changed by that was told: [`ToAgent::Marked`].
     Mark(u64),
     /// Trouble and other lines of the box itself, for `status` while the agent is away.
@@ -177,6 +177,8 @@ pub enum ToAgent {
         /// Where it is known.
         traffic: Vec<Traffic>,
     },
+    /// As it was asked for: of every instance that has a main process.
+    Weighed(Vec<Measure>),
     /// The mark that was set last: everything said before it has been acted on, and what changed by that stands above.
     Marked(u64),
     /// A journal record was written; the agent hands it on to the map.

@@ -171,6 +171,30 @@ fn with_json_each_failure_is_an_object_on_stdout() -> Result<()> {
 }
 
 #[test]
+fn the_map_says_what_each_instance_uses() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (map, here) = fleet(&world, &deploy)?;
+    // It starts, and nothing else happens to it: heartbeats bring what it uses.
+    let used = until("memory and processor time on the map", || {
+        let text = here.agent(&["list", "--map", "--json"]).ok()?;
+        let rows: Vec<Value> = serde_json::from_str(&text).ok()?;
+        Some((
+            rows.first()?["memory_bytes"].as_u64()?,
+            rows.first()?["cpu_s"].as_f64()?,
+        ))
+    })?;
+    assert!(used.0 > 100_000, "a shell has more than {used:?}");
+    let rows = map.items("/v1/workflows")?;
+    assert!(rows[0]["boxes"][0]["memory_bytes"].is_u64(), "{rows:?}");
+    let table = here.agent(&["list", "--map"])?;
+    let row = table.lines().nth(1).context("a row")?;
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_ne!(cells[cells.len() - 2], "-", "MEMORY in {table}");
+    Ok(())
+}
+
+#[test]
 fn what_runs_on_is_up_longer_each_time_the_map_is_asked() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;

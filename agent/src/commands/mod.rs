@@ -35,8 +35,8 @@ pub struct Failure {
     exit: u8,
     message: String,
     hint: Option<String>,
-    /// What is known all the same: an object, or null.
-    known: Value,
+    /// What is known all the same: an object, or null. Boxed: failures are handed on everywhere.
+    known: Box<Value>,
 }
 
 impl Failure {
@@ -51,20 +51,20 @@ impl Failure {
             exit,
             message: message.into(),
             hint: None,
-            known: Value::Null,
+            known: Box::default(),
         }
     }
 
     /// The same with what is known all the same.
     #[must_use]
     pub fn knowing(mut self, known: Value) -> Self {
-        self.known = known;
+        *self.known = known;
         self
     }
 
     /// What `--json` prints of it: `exit`, `message` and `hint`, beside what is known all the same.
     fn document(&self) -> Value {
-        let mut document = match &self.known {
+        let mut document = match &*self.known {
             Value::Object(known) => known.clone(),
             _ => Map::new(),
         };

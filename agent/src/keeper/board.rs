@@ -1,11 +1,23 @@
 //! What the map is told of the box: state and rows, whole, where something changed. Pure, but for the keeper's own state.
 
-use super::{Inlets, Keeper};
-use crate::report::Board;
+use super::{Gone, Inlets, Keeper};
+use crate::report::{Ask, Board};
 use swarm_manifests::report::BoxStatus;
+use swarm_supervisor::protocol::FromAgent;
 
 impl Keeper {
-    pub(super) fn board(&self, inlets: &Inlets) -> Board {
+    pub(super) async fn tell_reporter(&mut self, ask: Ask, inlets: &Inlets) -> Result<(), Gone> {
+        match ask {
+            Ask::Board(ask) => drop(ask.send(self.board(inlets))),
+            Ask::Measures(ask) => {
+                self.weighing = Some(ask);
+                self.tell(FromAgent::Weigh).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn board(&self, inlets: &Inlets) -> Board {
         let picture = inlets.picture.borrow().clone();
         let contact = inlets.contact.borrow().clone();
         let trusted = picture.trusted();

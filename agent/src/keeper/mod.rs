@@ -18,7 +18,7 @@ use crate::{
     metrics::{Measured, Timings},
     picture::{Contact, Picture},
     plan::{Have, HeldRemoval},
-    report::{Board, MapState},
+    report::{Ask, MapState},
     seals::Sealer,
     settings::Config,
     trigger::Wake,
@@ -32,7 +32,7 @@ use std::{
 use swarm_manifests::{
     id::Digest,
     name::Name,
-    report::{Event, Trouble},
+    report::{Event, Measure, Trouble},
     rules,
 };
 use swarm_supervisor::protocol::{Actual, Footing, FromAgent, Query, RunSpec, Standing, ToAgent};
@@ -67,7 +67,7 @@ pub struct Inlets {
     /// For the journal.
     pub events: mpsc::Receiver<Event>,
     /// The reporter wants to know how it stands.
-    pub asks: mpsc::Receiver<oneshot::Sender<Board>>,
+    pub asks: mpsc::Receiver<Ask>,
     /// Somebody wants to know what everything uses.
     pub measures: mpsc::Receiver<oneshot::Sender<Measured>>,
 }
@@ -113,6 +113,8 @@ pub struct Keeper {
     trials: Vec<foretell::Waiting>,
     /// Who waits for the supervisor's answer.
     measuring: Vec<oneshot::Sender<Measured>>,
+    /// The reporter waits for it.
+    weighing: Option<oneshot::Sender<Vec<Measure>>>,
     map: watch::Receiver<MapState>,
     say: mpsc::Sender<Said>,
     out: Outlets,
@@ -153,6 +155,7 @@ impl Keeper {
             syncs: Vec::new(),
             trials: Vec::new(),
             measuring: Vec::new(),
+            weighing: None,
             map,
             say,
             out,
@@ -196,7 +199,7 @@ impl Keeper {
                         self.tell(FromAgent::Measure).await?;
                     }
                 }
-                Some(ask) = inlets.asks.recv() => drop(ask.send(self.board(&inlets))),
+                Some(ask) = inlets.asks.recv() => self.tell_reporter(ask, &inlets).await?,
                 (id, trial) = foretell::next(&mut self.trials), if !self.trials.is_empty() => {
                     let (body, exit) = self.foretell(trial);
                     self.tell(FromAgent::Answer { id, body, exit, last: true }).await?;
@@ -250,6 +253,11 @@ impl Keeper {
                         traffic: traffic.clone(),
                         queues: queues.clone(),
                     });
+                }
+            }
+            ToAgent::Weighed(measures) => {
+                if let Some(ask) = self.weighing.take() {
+                    let _ = ask.send(measures);
                 }
             }
             ToAgent::Marked(mark) => self.marks.reached = mark,

@@ -2,7 +2,7 @@
 //!
 //! Touches the network.
 
-use super::{LAST_RETRY, MapState, TIME, bearer};
+use super::{LAST_RETRY, MapState, bearer, post::TIME};
 use crate::{chance, settings::Config, trigger::Wake};
 use anyhow::bail;
 use std::{rc::Rc, time::Duration};

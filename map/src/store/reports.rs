@@ -3,10 +3,13 @@
 use super::{StoreError, audit};
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use swarm_manifests::{
     name::Name,
-    report::{BoxStatus, Report},
+    report::{BoxStatus, Measure, Report},
     status::Row,
 };
 
@@ -105,9 +108,16 @@ pub fn take(
         record.agent_version = report.agent_version;
         record.dropped = report.dropped;
         record.status = report.status.map(Arc::new).or(record.status);
-        if let Some(rows) = report.rows {
+        if let Some(mut rows) = report.rows {
+            let known = record.rows.iter().flat_map(|rows| rows.iter());
+            // A row of an agent that says by itself what it uses keeps that.
+            let silent = rows.iter_mut().filter(|row| row.memory_bytes.is_none());
+            measure(silent, known.filter_map(measured));
             record.rows = Some(Arc::new(rows));
             record.rows_at = Some(now);
+        }
+        if let Some(rows) = record.rows.as_mut().filter(|_| !report.measures.is_empty()) {
+            measure(Arc::make_mut(rows).iter_mut(), report.measures);
         }
         let behind = record.status.as_ref().is_some_and(|status| {
             status.remote_head.is_some() && status.remote_head != status.commit
@@ -125,6 +135,30 @@ pub fn take(
         entries,
         resend,
     })
+}
+
+/// What was said last of what an instance uses.
+fn measured(row: &Row) -> Option<Measure> {
+    Some(Measure {
+        pid: row.pid?,
+        memory_bytes: row.memory_bytes?,
+        cpu_s: row.cpu_s?,
+    })
+}
+
+/// Each measure belongs to the row with its process.
+fn measure<'a>(
+    rows: impl Iterator<Item = &'a mut Row>,
+    measures: impl IntoIterator<Item = Measure>,
+) {
+    let measures = measures.into_iter().map(|one| (one.pid, one));
+    let measures: HashMap<i32, Measure> = measures.collect();
+    for row in rows {
+        if let Some(measure) = row.pid.and_then(|pid| measures.get(&pid)) {
+            row.memory_bytes = Some(measure.memory_bytes);
+            row.cpu_s = Some(measure.cpu_s);
+        }
+    }
 }
 
 fn keep(db: &Connection, old: &Record, new: &Record) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use std::{
         unix::net::UnixStream,
     },
 };
-use swarm_manifests::{name::Name, status::Row};
+use swarm_manifests::{name::Name, report::Measure, status::Row};
 
 /// So many workflows are told of at once.
 const PORTION: usize = 100;
@@ -181,6 +181,20 @@ impl Supervisor {
             })
         });
         known.collect()
+    }
+
+    /// What each tree uses whose main process is known.
+    pub(super) fn measures(&self) -> Vec<Measure> {
+        let rooms = self.workflows.values().flat_map(|one| one.rooms.values());
+        let measured = rooms.filter_map(|room| {
+            let (process, tree) = (room.process.as_ref()?, room.tree.as_ref()?);
+            Some(Measure {
+                pid: process.pid,
+                memory_bytes: tree.memory(),
+                cpu_s: tree.cpu().as_secs_f64(),
+            })
+        });
+        measured.collect()
     }
 
     fn rows_of(&self, workflow: &Workflow, full: bool, now: BootTime) -> Vec<Row> {

@@ -117,6 +117,10 @@ impl Supervisor {
                 let (rows, traffic) = (self.rows(&self.names(), true), self.traffic());
                 self.agent.say(&ToAgent::Measured { rows, traffic });
             }
+            FromAgent::Weigh => {
+                let measures = self.measures();
+                self.agent.say(&ToAgent::Weighed(measures));
+            }
             FromAgent::Mark(mark) => self.agent.mark = Some(mark),
             FromAgent::Answer {
                 id,
