@@ -150,6 +150,64 @@ fn a_removal_lifts_no_kill_and_a_new_revision_lifts_no_hold() {
     world.reaches("tick", State::Running);
 }
 
+/// Waits until nothing of it is listed, and nothing of it runs.
+fn until_unlisted(world: &mut World, workflow: &str) {
+    world.until("it is not listed", |world| {
+        let is_gone = world.rows().iter().all(|row| row.workflow != workflow);
+        is_gone.then_some(())
+    });
+}
+
+#[test]
+fn a_removal_on_a_full_disk_loses_no_kill() {
+    let mut world = World::new();
+    let tick = world.script("tick", Mode::Daemon, "echo ran; exec sleep 4711");
+    world.put(&tick);
+    world.reaches("tick", State::Running);
+    world.ask(&kill("tick", true));
+    // Whoever writes there finds no space left on the device.
+    let marks = world.state().join("supervisor/removed");
+    std::fs::create_dir_all(&marks).expect("a folder");
+    let full = marks.join(".new");
+    for crashes in [false, true] {
+        std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
+        world.tell(&FromAgent::Remove {
+            workflow: tick.workflow.clone(),
+            origin: Origin::default(),
+            reason: "test".into(),
+        });
+        until_unlisted(&mut world, "tick");
+        if crashes {
+            // What could not be written down did not happen.
+            world.crash();
+            world.start();
+            world.reaches("tick", State::Killed);
+        }
+        assert!(!marks.join("tick").exists());
+        world.put_anew(&tick);
+        world.reaches("tick", State::Killed);
+        std::fs::remove_file(&full).expect("it was there");
+    }
+    // When there is room again it is noted after all, by the next thing that happens.
+    std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
+    world.tell(&FromAgent::Remove {
+        workflow: tick.workflow.clone(),
+        origin: Origin::default(),
+        reason: "test".into(),
+    });
+    until_unlisted(&mut world, "tick");
+    let saved = world.state().join("supervisor/workflows/tick.state");
+    assert!(saved.exists(), "it is all that is known of the kill");
+    std::fs::remove_file(&full).expect("it was there");
+    world.until("it is noted", |world| {
+        world.rows();
+        (marks.join("tick").exists() && !saved.exists()).then_some(())
+    });
+    world.put_anew(&tick);
+    world.reaches("tick", State::Killed);
+    assert_eq!(world.log("tick"), ["ran"]);
+}
+
 #[test]
 fn what_is_purged_is_new_when_it_comes_back() {
     let mut world = World::new();

@@ -292,11 +292,9 @@ impl Supervisor {
             self.close_room(*room);
         }
         // Before it is forgotten: a kill outlasts a removal.
-        self.note_removal(name);
-        if let Err(error) = self.snapshots.forget(name) {
-            tracing::error!(workflow = %name, %error, "the removed workflow could not be forgotten");
+        if self.note_removal(name) {
+            self.unsaved.remove(name);
         }
-        self.unsaved.remove(name);
     }
 
     fn close_room(&mut self, room: Room) {

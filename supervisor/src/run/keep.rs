@@ -19,12 +19,21 @@ impl Supervisor {
             return true;
         };
         if workflow.state.is_empty() {
-            return self.keep_what_is_over(name);
+            let kept = if workflow.unnoted {
+                self.note_removal(name)
+            } else {
+                self.keep_what_is_over(name)
+            };
+            if !kept {
+                self.unsaved.insert(name.clone());
+            }
+            return kept;
         }
         let came_back = workflow.came_back;
-        if let Err(error) =
-            self.snapshots
-                .save(&workflow.state, clock::boot_id(), durably || came_back)
+        let durably = durably || came_back || workflow.unnoted;
+        if let Err(error) = self
+            .snapshots
+            .save(&workflow.state, clock::boot_id(), durably)
         {
             tracing::error!(workflow = %name, %error, "the state could not be saved; what runs goes on");
             self.unsaved.insert(name.clone());
@@ -33,6 +42,7 @@ impl Supervisor {
         if let Some(workflow) = self.workflows.get_mut(name) {
             workflow.saved = machine::trail(&workflow.state);
             workflow.came_back = false;
+            workflow.unnoted = false;
         }
         if came_back {
             self.drop_mark(name);

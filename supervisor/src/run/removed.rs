@@ -55,10 +55,30 @@ impl Supervisor {
             .join(name.as_str())
     }
 
-    /// From now on its folders are kept for [`crate::settings::Settings::keep_state`], and so is what was over of it.
-    pub(super) fn note_removal(&mut self, name: &Name) {
-        self.note(name, clock::wall().0);
+    /// From now on its folders are kept for [`crate::settings::Settings::keep_state`], and so is what was over of it. `false`: that could
+    /// not be written down; what was saved of it stays, and it is tried again.
+    pub(super) fn note_removal(&mut self, name: &Name) -> bool {
+        let noted = self.note(name, clock::wall().0);
+        if let Some(workflow) = self.workflows.get_mut(name) {
+            workflow.unnoted = !noted;
+        }
+        if !noted {
+            return false;
+        }
         self.purge_within(self.settings.keep_state);
+        if let Err(error) = self.snapshots.forget(name) {
+            tracing::error!(workflow = %name, %error, "the removed workflow could not be forgotten");
+        }
+        true
+    }
+
+    /// Nothing is known of it any more but what is on the disk.
+    pub(super) fn let_go(&mut self, name: &Name) {
+        let workflow = self.workflows.get(name);
+        if workflow.is_some_and(|workflow| workflow.state.is_gone() && !workflow.unnoted) {
+            self.workflows.remove(name);
+            self.unsaved.remove(name);
+        }
     }
 
     /// Of a workflow without a version, what outlives that: a kill, and what was over when it was removed. `false`: it could not be kept.
@@ -81,7 +101,7 @@ impl Supervisor {
         };
         let noted = write(&self.removed_mark(name), &mark);
         if let Err(error) = &noted {
-            tracing::warn!(workflow = %name, %error, "its removal could not be noted: its folders stay until purged, and what was over of it is forgotten with us");
+            tracing::warn!(workflow = %name, %error, "its removal could not be noted; it is tried again");
         }
         noted.is_ok()
     }

@@ -18,6 +18,8 @@ pub(super) struct Workflow {
     pub state: State,
     /// What was over when it was removed is known again, and is yet to be saved with it.
     pub came_back: bool,
+    /// It is removed, and that could not be noted yet: until then its last state stays saved.
+    pub unnoted: bool,
     /// The trail of what was saved last.
     pub saved: Option<Trail>,
     /// Boxed: a node of the map has place for eleven, and most workflows have one.
@@ -102,6 +104,7 @@ impl Workflow {
         Self {
             state,
             came_back: false,
+            unnoted: false,
             saved: None,
             rooms: BTreeMap::new(),
             deadline: None,

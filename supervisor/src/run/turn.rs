@@ -22,6 +22,7 @@ impl Supervisor {
         }
         for name in std::mem::take(&mut self.unsaved) {
             self.save(&name, false);
+            self.let_go(&name);
         }
         self.set_schedule();
         self.sync_journal();
@@ -61,14 +62,7 @@ impl Supervisor {
         self.workflows.insert(name.clone(), workflow);
         self.forget_secrets(name, false);
         self.carry_out(name, effects);
-        if self
-            .workflows
-            .get(name)
-            .is_some_and(|workflow| workflow.state.is_gone())
-        {
-            self.workflows.remove(name);
-            self.unsaved.remove(name);
-        }
+        self.let_go(name);
         self.keep_schedule(name);
     }
 }
