@@ -46,7 +46,7 @@ forms! {
     SIGNAL: "a signal such as \"SIGINT\"", "^SIG[A-Z0-9]+$", BAD_VALUE, |text| (!SIGNALS.contains(&text)).then(|| format!("is none of {}", SIGNALS.join(", ")));
     PROBE_URL: "a URL such as \"http://127.0.0.1:8080/ok\"", "^http://", BAD_VALUE, probe_url;
     ABSOLUTE: "an absolute path", "^/", BAD_PATH, absolute;
-    FILE: "a path of the box", "", BAD_PATH, line;
+    FILE: "an absolute path of the box", "^/", BAD_VALUE, file;
     SELECTOR: "a selector such as 'site == \"berkeley\"'", "", BAD_VALUE, |_| None;
     SCHEDULE: "a calendar event such as \"Mon..Fri 02:00\" or a line of crontab such as \"0 2 * * 1-5\"", "", BAD_VALUE, |text| crate::schedule::Schedule::parse(text).err();
     REQUIREMENT: "a requirement such as \">=18\", \"*\" or \">=1G\"", "", BAD_VALUE, |text| crate::facts::Requirement::parse(text).err();
@@ -216,6 +216,12 @@ fn probe_url(text: &str) -> Option<String> {
     text.contains(' ')
         .then(|| "has a space".into())
         .or_else(|| line(text))
+}
+
+/// Whoever reads it works in another folder than whoever wrote it.
+fn file(text: &str) -> Option<String> {
+    let is_relative = !text.starts_with('/');
+    line(text).or_else(|| is_relative.then(|| "does not begin with /".into()))
 }
 
 fn absolute(text: &str) -> Option<String> {

@@ -12,9 +12,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 mod engines;
 mod logs;
+mod named;
 mod read;
 
 pub use engines::built_in_engines;
+pub use named::{NamedFile, files};
 pub use read::{SHAPE, control_of, read};
 
 /// agent.toml as it was written; what is absent has its default where SPEC names one.

@@ -546,3 +546,25 @@ fn a_placeholder_that_no_bundle_fills_is_found_in_an_engines_command() {
         assert_eq!(of(good), [], "{good}");
     }
 }
+
+#[test]
+fn a_path_of_the_box_is_absolute() {
+    let of = |text: &str| places(&settings::read("agent.toml", text.as_bytes()).1);
+    for (text, place) in [
+        ("state = \"var\"\n", ("S-FILE-05", 1, 9)),
+        ("control = \"./control.sock\"\n", ("S-FILE-05", 1, 11)),
+        (
+            "[webhook]\nlisten = \"127.0.0.1:1\"\nsecret-file = \"secret\"\n",
+            ("S-FILE-05", 3, 15),
+        ),
+    ] {
+        assert_eq!(of(text), [place], "{text}");
+        assert_eq!(of(&text.replace(place_of(text), "\"/x\"")), [], "{text}");
+    }
+}
+
+/// The last quoted value of a text.
+fn place_of(text: &str) -> &str {
+    let end = text.trim_end();
+    &end[end[..end.len() - 1].rfind('"').unwrap_or(0)..]
+}

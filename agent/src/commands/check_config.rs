@@ -3,8 +3,10 @@
 use super::{Context, Failure, Outcome, out};
 use crate::settings::Config;
 use serde_json::Value;
-use std::fs;
-use swarm_manifests::{policy::Ceiling, settings, units::format_duration};
+use std::{fs, io::ErrorKind};
+use swarm_manifests::{
+    policy::Ceiling, problem::Problem, rules::file::NO_FILE, settings, units::format_duration,
+};
 
 /// Prints what holds, defaults included; exit code 1 where something is wrong.
 pub fn check_config(context: &Context) -> Outcome {
@@ -13,16 +15,19 @@ pub fn check_config(context: &Context) -> Outcome {
         Failure::with(2, format!("{path}: {error}"))
             .hint("name the file with --config FILE or $SWARM_CONFIG")
     })?;
-    let (settings, problems) = settings::read(&path, &bytes);
+    let (_, mut problems) = settings::read(&path, &bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    if problems.is_empty() {
+        problems = missing(&path, &text);
+    }
     if !problems.is_empty() {
         if context.json {
             out::json(&problems)?;
         } else {
-            crate::diagnose::print(&String::from_utf8_lossy(&bytes), &problems);
+            crate::diagnose::print(&text, &problems);
         }
         return Ok(1);
     }
-    drop(settings);
     let config = Config::load(&context.config)?;
     let settings = &config.settings;
     let control = super::ask::control_path(context)?;
@@ -57,6 +62,20 @@ pub fn check_config(context: &Context) -> Outcome {
     });
     out::json(&body)?;
     Ok(0)
+}
+
+/// The files that it names and that are not there. What is closed to whoever asks may be there.
+fn missing(path: &str, text: &str) -> Vec<Problem> {
+    let named = settings::files(text).into_iter();
+    let missing = named.filter(|file| {
+        fs::metadata(&file.path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    });
+    missing
+        .map(|file| {
+            let message = format!("{}: {} is not there", file.key, file.path.display());
+            Problem::at(path, text, file.span, &NO_FILE, message).hint(NO_FILE.remedy)
+        })
+        .collect()
 }
 
 /// A url without user and password.
@@ -96,6 +115,19 @@ fn ceiling(ceiling: &Ceiling) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_its_line() {
+        let text = "[webhook]\nlisten = \"127.0.0.1:7701\"\nsecret-file = \"/nonexistent/secret\"\n\n[map]\nurl = \"https://map\"\nca = \"/\"\n";
+        let found = missing("agent.toml", text);
+        let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "agent.toml:3:15: [webhook] secret-file: /nonexistent/secret is not there [S-FILE-15]\n  hint: Put the file there, or correct the path."
+            ]
+        );
+    }
 
     #[test]
     fn a_ceiling_is_shown_as_it_is_written() {

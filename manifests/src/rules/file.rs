@@ -15,6 +15,7 @@ super::rules! {
     CHARACTERS = "S-FILE-12", "a character that hides what the text says", "Bidirectional controls and a byte order mark make a text look like another one.", "Remove the character at the marked place.";
     LITERAL_SECRET = "S-FILE-13", "a literal that looks like a secret", "A value in [env] has the form of a password, token or private key. Whoever can read the repository, its forge and its backups has it. Boxes run it all the same; swarm-pack check finds it.", "Take it out of use at its source, since history keeps it; then swarm-pack encrypt WORKFLOW NAME, and name it in [secrets].";
     MEANINGLESS = "S-FILE-14", "a key that cannot have an effect", "Together with what else the manifest says, the key means nothing: on-limit without time-limit, a restart of a once, a delay beyond its own max-delay. It is refused rather than ignored.", "Leave it out, or change what makes it meaningless.";
+    NO_FILE = "S-FILE-15", "a file that is not there", "agent.toml names a file that the box does not have: a secret, credentials, a key, an authority. The agent runs, and what needs the file does not work; swarm-agent check-config tells it.", "Put the file there, or correct the path.";
     SELECTOR = "S-SELECT-01", "the selector does not parse", "where = takes comparisons of labels and facts, joined by && and ||, negated by !.", "Mend the marked place.";
     SELECTS_NOTHING = "S-SELECT-02", "selects no box of the roster", "No box of boxes/ is chosen by [on]. It may still be one that the roster does not have.", "Check the names and labels.";
 }
