@@ -129,10 +129,7 @@ impl Connection {
         let mut responses = Vec::new();
         loop {
             let response = self.receive()?;
-            let last = matches!(
-                response,
-                Response::Done { .. } | Response::Failed { .. } | Response::Busy
-            );
+            let last = response.is_last();
             responses.push(response);
             if last {
                 return Ok(responses);

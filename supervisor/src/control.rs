@@ -78,8 +78,9 @@ pub(crate) struct Person {
 
 /// Where the rest of an answer comes from.
 pub(crate) enum Feed {
-    /// Nothing, or from the agent.
     None,
+    /// From the agent.
+    Agent,
     /// Lines, and then those to come.
     Logs {
         lines: std::vec::IntoIter<LogLine>,
@@ -268,7 +269,7 @@ impl Control {
 impl Client {
     pub(crate) fn say(&mut self, response: &Response) {
         self.out.extend(encode(response));
-        if matches!(response, Response::Done { .. } | Response::Failed { .. }) {
+        if response.is_last() {
             self.done = true;
             self.feed = Feed::None;
         }

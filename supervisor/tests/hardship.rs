@@ -8,14 +8,19 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
 use swarm_manifests::{
     manifest::{Mode, OnLimit},
     status::{LastExit, State},
 };
 use swarm_supervisor::{
     client,
-    protocol::{FromAgent, Request, Response, Stream},
+    protocol::{Decoder, FromAgent, Query, Request, Response, Stream, encode},
 };
 
 fn kill(workflow: &str, hold: bool) -> Request {
@@ -78,6 +83,50 @@ fn an_agent_that_dies_is_started_again_and_no_workflow_notices() {
         assert_eq!(world.rows()[0].pid, pid);
     }
     assert!(done(&world.ask(&kill("web", false))));
+}
+
+/// Somebody who asks the same so many times over one connection, and waits for nothing.
+fn asks(world: &World, query: Query, times: usize) -> UnixStream {
+    let mut stream = UnixStream::connect(world.control()).expect("connected");
+    let request = encode(&Request::Ask(query));
+    for _ in 0..times {
+        stream.write_all(&request).expect("sent");
+        // Whatever was asked before is heard before this is answered.
+        world.rows();
+    }
+    stream
+}
+
+#[test]
+fn more_questions_than_there_is_room_for_are_refused_and_who_goes_makes_room() {
+    let mut world = World::new();
+    world.crash();
+    // It hears everything and says nothing.
+    world.start_with_agent("exec sleep 4711");
+    let patient = || Query::Sync {
+        timeout_ms: u64::MAX,
+    };
+    let mut askers = vec![asks(&world, patient(), 40)];
+    let is_busy = |world: &World| {
+        let asked = asks(world, patient(), 1);
+        asked.set_nonblocking(true).expect("it does not wait");
+        let mut answer = Vec::new();
+        let _ = (&asked).read_to_end(&mut answer);
+        let mut decoder = Decoder::new();
+        decoder.push(&answer);
+        let busy = decoder.next_frame::<Response>().expect("a frame") == Some(Response::Busy);
+        (busy, asked)
+    };
+    for asker in 1..32 {
+        let (busy, asked) = is_busy(&world);
+        assert!(!busy, "with {asker}: one connection asks one question");
+        askers.push(asked);
+    }
+    assert!(is_busy(&world).0);
+    askers.pop();
+    world.until("there is room again", |world| {
+        (!is_busy(world).0).then_some(())
+    });
 }
 
 #[test]

@@ -163,6 +163,10 @@ pub fn each(
             } => {
                 return Err(failed(exit, message, hint));
             }
+            Response::Busy => {
+                let failure = Failure::with(5, "too many wait for an answer already");
+                return Err(failure.hint("nothing was done; ask again in a moment"));
+            }
             other => take(other)?,
         }
     }

@@ -20,6 +20,8 @@ use swarm_manifests::{name::Name, report::Measure, status::Row};
 
 /// So many workflows are told of at once.
 const PORTION: usize = 100;
+/// So many questions wait for the agent at a time; more are told that there is no room.
+const QUESTIONS: usize = 32;
 /// The longest reason that is kept, in characters.
 const REASON: usize = 1000;
 
@@ -62,6 +64,7 @@ impl Supervisor {
     pub(super) fn drop_client(&mut self, id: u64) {
         if let Some(client) = self.control.clients.remove(&id) {
             self.watch.remove(client.token, client.fd());
+            self.agent.forget_questions(id);
         }
     }
 
@@ -346,8 +349,14 @@ impl Supervisor {
     }
 
     fn answer_query(&mut self, id: u64, query: &Query) {
+        if self.agent.questions() >= QUESTIONS {
+            return self.control.say(id, &Response::Busy);
+        }
         if let Query::Why { workflow } = query {
             self.tell_dropped(workflow);
+        }
+        if let Some(client) = self.control.clients.get_mut(&id) {
+            client.feed = Feed::Agent;
         }
         if !self.ask_agent(id, query.clone()) && !self.wait_for_agent(id, query) {
             self.agent_is_away(id, query, "the agent is away");

@@ -179,7 +179,7 @@ impl Supervisor {
 fn fill(client: &mut Client, printed: &BTreeSet<Name>, folder: &Path) {
     while client.out.len() < PORTION {
         let response = match &mut client.feed {
-            Feed::None | Feed::Upgrade | Feed::Until { .. } => return,
+            Feed::None | Feed::Agent | Feed::Upgrade | Feed::Until { .. } => return,
             Feed::Logs { lines, follow } => match (lines.next(), follow) {
                 (Some(line), _) => Response::Log(line),
                 (None, None) => Response::Done {

@@ -1,19 +1,44 @@
 //! An agent that is away for a moment: who asks waits for it, and it is ended where it has to see something anew. Touches its process.
 
-use super::super::{Supervisor, given};
+use super::{
+    super::{Supervisor, given},
+    Link,
+};
 use crate::{os::clock, protocol::Query, time::BootTime};
 use std::time::Duration;
 
 /// So long a question waits for an agent that is away, unless it says itself how long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// And so long at most, whatever it says.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+impl Link {
+    /// How many questions are not answered yet.
+    pub(crate) fn questions(&self) -> usize {
+        self.waiting.len() + self.queries.len()
+    }
+
+    /// Who asked has gone.
+    pub(crate) fn forget_questions(&mut self, client: u64) {
+        self.waiting.retain(|(_, asked, _)| *asked != client);
+        self.queries.retain(|_, (asked, _)| *asked != client);
+    }
+}
+
+/// How long a question waits for an agent that is away, where it does.
+fn patience(query: &Query) -> Option<Duration> {
+    match query {
+        Query::Sync { timeout_ms } => Some(Duration::from_millis(*timeout_ms).min(LONGEST)),
+        Query::Status | Query::Plan | Query::Why { .. } => Some(PATIENCE),
+        Query::Reload => None,
+    }
+}
 
 impl Supervisor {
     /// Keeps a question for an agent that is about to come. `false`: none is, or there is nothing to wait for.
     pub(crate) fn wait_for_agent(&mut self, client: u64, query: &Query) -> bool {
-        let patience = match query {
-            Query::Sync { timeout_ms } => Duration::from_millis(*timeout_ms),
-            Query::Status | Query::Plan | Query::Why { .. } => PATIENCE,
-            Query::Reload => return false,
+        let Some(patience) = patience(query) else {
+            return false;
         };
         let comes = self.agent.child.is_some() || self.agent.again.is_some();
         if comes {
@@ -44,5 +69,22 @@ impl Supervisor {
             self.agent.is_refreshed = true;
             self.agent_gone("a folder of its configuration was replaced");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_question_waits_for_ever() {
+        for (timeout_ms, waits) in [
+            (0, Duration::ZERO),
+            (7_000, Duration::from_secs(7)),
+            (u64::MAX, LONGEST),
+        ] {
+            assert_eq!(patience(&Query::Sync { timeout_ms }), Some(waits));
+        }
+        assert_eq!(patience(&Query::Reload), None);
     }
 }
