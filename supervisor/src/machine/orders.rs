@@ -33,7 +33,8 @@ impl Turn {
             .as_mut()
             .filter(|c| c.spec.revision == spec.revision)
         {
-            if going {
+            // What gives way comes back as what is held, and not after itself.
+            if going && !current.is_held() {
                 // It is being stopped already: it comes after itself.
                 let again = Version {
                     spec: Arc::new(spec),

@@ -270,14 +270,20 @@ fn what_is_forbidden_takes_the_place_of_what_gave_way() {
     assert_eq!(next_version(&one).as_deref(), Some("1.0.3"));
 }
 
-/// One whose second version gave way to the first.
-fn given_way() -> One {
+/// One whose second version is being stopped, to give way to the first.
+fn giving_way() -> One {
     let mut one = One::alive(&spec(1, Mode::Daemon));
     one.put(&asking(2));
     one.ends(0);
     one.of(Change::Started(process(8)));
     one.time += 6000;
     one.tell(Event::Tick);
+    one
+}
+
+/// One whose second version gave way to the first.
+fn given_way() -> One {
+    let mut one = giving_way();
     one.ends(0);
     one.of(Change::Started(process(9)));
     one
@@ -285,6 +291,23 @@ fn given_way() -> One {
 
 fn next_version(one: &One) -> Option<String> {
     one.row().next.and_then(|next| next.version)
+}
+
+#[test]
+fn what_is_put_again_while_it_gives_way_is_held_once() {
+    let mut one = giving_way();
+    one.put(&asking(2));
+    assert!(
+        one.state.successor.is_none(),
+        "it does not come after itself"
+    );
+    // Without anything to go back to it goes on, and is held no more.
+    let first = spec(1, Mode::Daemon).revision;
+    one.tell(Event::Judged(first, Err(trouble("S-A", false))));
+    one.ends(0);
+    assert!(one.starts());
+    assert_eq!(one.row().version.as_deref(), Some("1.0.2"));
+    assert!(next_version(&one).is_none());
 }
 
 #[test]
