@@ -4,7 +4,7 @@
 use crate::{
     os::{
         clock,
-        forward::{Forwarder, Whose},
+        forward::{Forwarder, News, Whose},
         spool::{Spool, Unfinished},
     },
     run::{
@@ -52,7 +52,8 @@ impl Printing {
     /// More is taken there.
     pub(in crate::run) fn go_on(&mut self) {
         if let Some(forwarder) = &mut self.forwarder {
-            forwarder.go_on(clock::now());
+            let news = forwarder.go_on(clock::now());
+            tell(news, forwarder);
         }
     }
 
@@ -83,7 +84,8 @@ impl Supervisor {
             let lines = output.log.take_copy();
             if !lines.is_empty() {
                 let pid = process.map(|process| process.pid);
-                forwarder.take(&whose(name, instance), pid, &lines, clock::now());
+                let news = forwarder.take(&whose(name, instance), pid, &lines, clock::now());
+                tell(news, forwarder);
             }
         }
     }
@@ -109,6 +111,19 @@ impl Supervisor {
         if let Some(forwarder) = &mut self.printing.forwarder {
             forwarder.forget(&whose(name, instance));
         }
+    }
+}
+
+/// What an operator should know of whoever takes logs besides.
+fn tell(news: Option<News>, forwarder: &Forwarder) {
+    let path = forwarder.path().display();
+    match news {
+        None => {}
+        Some(News::Missing) => tracing::warn!(
+            %path,
+            "nobody takes logs there; it is tried again each second, lines wait, and what finds no room is counted"
+        ),
+        Some(News::Came) => tracing::info!(%path, "somebody takes logs there again"),
     }
 }
 
