@@ -237,15 +237,28 @@ impl Supervisor {
     fn serve(&mut self) -> Result<(), RunError> {
         while !self.ending {
             let ready = self.watch.wait(self.next_deadline());
-            for source in ready.map_err(|error| RunError::Kernel("epoll", error))? {
-                self.ready(source);
+            let ready = ready.map_err(|error| RunError::Kernel("epoll", error))?;
+            let (first, printed) = watch::in_order(ready);
+            // Where nothing was printed there is what is due all the same.
+            if !first.is_empty() || printed.is_empty() {
+                self.see_to(first);
             }
-            self.due();
-            self.turn_over();
+            if !printed.is_empty() {
+                self.see_to(printed);
+            }
             self.upgrade_if_tried();
         }
         self.shut_down();
         Ok(())
+    }
+
+    /// To what is ready, to what is due by now, and to everything that follows.
+    fn see_to(&mut self, ready: Vec<Source>) {
+        for source in ready {
+            self.ready(source);
+        }
+        self.due();
+        self.turn_over();
     }
 
     fn ready(&mut self, source: Source) {

@@ -52,6 +52,19 @@ pub(super) enum Source {
     Schedule,
 }
 
+impl Source {
+    /// Whether it can wait: nobody is dead, and nobody waits for an answer.
+    fn is_printed(&self) -> bool {
+        matches!(self, Self::Output(..) | Self::Forward)
+    }
+}
+
+/// What is seen to first, and what only then: however much somebody prints, the deaths of others are not kept waiting by it.
+/// Within both, as it came.
+pub(super) fn in_order(ready: Vec<Source>) -> (Vec<Source>, Vec<Source>) {
+    ready.into_iter().partition(|source| !source.is_printed())
+}
+
 /// A watched descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token(u64);
@@ -169,5 +182,38 @@ pub(super) fn raise_file_limit() {
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_waits_for_all_else_and_nothing_is_lost() {
+        let name = |name: &str| name.parse::<Name>().expect("a name");
+        let flood = |stream| Source::Output(name("flood"), 0, stream);
+        let ready = vec![
+            flood(Stream::Stdout),
+            Source::Client(7),
+            flood(Stream::Stderr),
+            Source::Forward,
+            Source::Exit(name("calm"), 0),
+            Source::Output(name("calm"), 0, Stream::Stdout),
+            Source::Alarm,
+        ];
+        let first = vec![
+            Source::Client(7),
+            Source::Exit(name("calm"), 0),
+            Source::Alarm,
+        ];
+        let then = vec![
+            flood(Stream::Stdout),
+            flood(Stream::Stderr),
+            Source::Forward,
+            Source::Output(name("calm"), 0, Stream::Stdout),
+        ];
+        assert_eq!(in_order(ready), (first, then));
+        assert_eq!(in_order(Vec::new()), (Vec::new(), Vec::new()));
     }
 }
