@@ -60,6 +60,8 @@ pub struct Prepared<'a> {
     pub join: Option<(RawFd, c_int)>,
     pub mounts: Option<Mounts<'a>>,
     pub private_network: bool,
+    /// Signals that it has to take back to their defaults: bit 0 is signal 1.
+    pub reset_signals: u64,
     pub rlimits: &'a [(libc::__rlimit_resource_t, u64)],
     /// Set last: until execve, copies of all that we have open are there, and are more than a program may need.
     pub open_files: Option<u64>,
@@ -135,7 +137,7 @@ fn confine_and_execute(prepared: &mut Prepared<'_>) -> Done {
     resources(prepared)?;
     wait_for_word(prepared);
     descriptors(prepared)?;
-    signals();
+    signals(prepared.reset_signals);
     privileges(prepared)?;
     check(
         // SAFETY: a C string of ours.
@@ -254,12 +256,12 @@ fn descriptors(prepared: &Prepared<'_>) -> Done {
 }
 
 /// What is ignored stays ignored over execve, and what is blocked stays blocked: a new program starts with neither.
-fn signals() {
+fn signals(reset: u64) {
     const SET: usize = 8; // The kernel's set of 64 signals, in bytes.
     // Of the kernel's struct sigaction, in every architecture's order of fields: SIG_DFL, no flags, nothing blocked.
     let default = [0_u64; 4];
     // The system calls themselves: the C library hides the numbers that it uses itself, and those may be ignored, too.
-    for signal in 1..=64 {
+    for signal in (1..=64).filter(|signal| reset & (1 << (signal - 1)) != 0) {
         // SAFETY: rt_sigaction(2) reads a struct of at most 32 bytes. SIGKILL and SIGSTOP are refused without harm.
         unsafe {
             libc::syscall(

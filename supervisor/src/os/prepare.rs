@@ -8,7 +8,7 @@ use super::{
     launch::{Launch, Profile},
     seats::Row,
     seccomp,
-    spawn::SpawnError,
+    spawn::{self, SpawnError},
     view::{self, View},
 };
 use std::{
@@ -141,6 +141,7 @@ pub(super) fn prepare<'a>(
             .map(|mounts| lay_out(mounts, workflow, arena))
             .transpose()?,
         private_network: without_network && is_root,
+        reset_signals: spawn::ignored_signals(),
         rlimits: copy(arena, &rlimits(launch))?,
         open_files: launch.limits.open_files,
         reset_oom_score: our_oom_score() != 0,

@@ -22,6 +22,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
     rc::Rc,
+    sync::OnceLock,
     time::Duration,
 };
 use swarm_manifests::bundle::Network;
@@ -30,6 +31,9 @@ use swarm_manifests::bundle::Network;
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// `CLONE_INTO_CGROUP`, which does not fit into the type that libc gives it.
 const INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `CLONE_CLEAR_SIGHAND`: what we handle is at its default in the child. What we ignore is not.
+const CLEAR_HANDLERS: u64 = 0x1_0000_0000;
 
 /// A process that executes its program.
 #[derive(Debug)]
@@ -214,7 +218,7 @@ fn fork(launch: &Launch, prepared: &mut Prepared<'_>) -> Result<(i32, OwnedFd), 
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero is a value.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = libc::CLONE_PIDFD.cast_unsigned().into();
+    arguments.flags = CLEAR_HANDLERS | u64::from(libc::CLONE_PIDFD.cast_unsigned());
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD.cast_unsigned().into();
     if prepared.row.is_some() {
@@ -225,26 +229,54 @@ fn fork(launch: &Launch, prepared: &mut Prepared<'_>) -> Result<(i32, OwnedFd), 
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or_default();
     }
     let old = block_signals();
+    let mut made = clone(&arguments, prepared);
+    if made.as_ref().err().and_then(io::Error::raw_os_error) == Some(libc::EINVAL) {
+        // A kernel before 5.5: the child sees to every signal by itself.
+        arguments.flags &= !CLEAR_HANDLERS;
+        prepared.reset_signals = u64::MAX;
+        made = clone(&arguments, prepared);
+    }
+    restore_signals(&old);
+    let pid = made.map_err(|error| SpawnError::io("clone into the cgroup", &error))?;
+    // SAFETY: the kernel has made it for us, as CLONE_PIDFD says.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// Comes back in us only.
+fn clone(arguments: &libc::clone_args, prepared: &mut Prepared<'_>) -> io::Result<i32> {
     // SAFETY: like fork(2): the child runs on a copy of our memory, and `child::run` neither allocates nor returns.
     let pid = unsafe {
         libc::syscall(
             libc::SYS_clone3,
-            &raw const arguments,
+            std::ptr::from_ref(arguments),
             size_of::<libc::clone_args>(),
         )
     };
-    if pid == 0 {
-        child::run(prepared);
+    match pid {
+        0 => child::run(prepared),
+        pid if pid < 0 => Err(io::Error::last_os_error()),
+        pid => i32::try_from(pid).map_err(io::Error::other),
     }
-    let error = io::Error::last_os_error();
-    restore_signals(&old);
-    if pid < 0 {
-        return Err(SpawnError::io("clone into the cgroup", &error));
-    }
-    // SAFETY: the kernel has made it for us, as CLONE_PIDFD says.
-    Ok((i32::try_from(pid).unwrap_or(-1), unsafe {
-        OwnedFd::from_raw_fd(pidfd)
-    }))
+}
+
+/// What this process ignores: bit 0 is signal 1. It is asked once, for that is how it was started, and nothing of ours changes it later.
+pub(super) fn ignored_signals() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(ask_for_ignored_signals)
+}
+
+fn ask_for_ignored_signals() -> u64 {
+    let is_ignored = |signal: &i32| {
+        // SAFETY: sigaction(2) without a new action changes nothing; zeroes are a struct sigaction.
+        unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            let done = libc::sigaction(*signal, std::ptr::null(), &raw mut now);
+            // The C library says nothing of those that it uses itself: they may be.
+            done != 0 || now.sa_sigaction == libc::SIG_IGN
+        }
+    };
+    let ignored = (1..=64).filter(is_ignored);
+    ignored.fold(0, |set, signal| set | 1 << (signal - 1))
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
@@ -276,4 +308,31 @@ fn restore_signals(old: &libc::sigset_t) {
             std::ptr::null_mut(),
         )
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_that_is_ignored_is_known_and_no_other() {
+        let bit = |signal: i32| 1_u64 << (signal - 1);
+        let before = ask_for_ignored_signals();
+        // Rust's start code ignores it.
+        assert_ne!(before & bit(libc::SIGPIPE), 0);
+        let real_time = libc::SIGRTMAX();
+        // SAFETY: nobody sends these to us here, and both are put back.
+        let set = |action| unsafe {
+            libc::signal(libc::SIGTTOU, action);
+            libc::signal(real_time, action);
+        };
+        set(libc::SIG_IGN);
+        let now = ask_for_ignored_signals();
+        set(libc::SIG_DFL);
+        assert_eq!(now, before | bit(libc::SIGTTOU) | bit(real_time));
+        assert_eq!(
+            now & (bit(libc::SIGTERM) | bit(libc::SIGCHLD) | bit(libc::SIGKILL)),
+            0
+        );
+    }
 }
