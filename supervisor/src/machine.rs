@@ -176,16 +176,10 @@ impl Turn {
 
     /// Brings about what the state as a whole wants, whichever event led here.
     fn settle(&mut self) {
-        if self.state.leaving && self.state.is_still() {
-            self.state = State {
-                standing: self.state.standing.take(),
-                standing_since: self.state.standing_since,
-                killed: self.state.killed,
-                held: self.state.held,
-                over: self.state.over(),
-                ..State::new(self.state.workflow.clone())
-            };
-            self.effects.push(Effect::Forget);
+        if self.state.leaving {
+            if self.state.is_still() {
+                self.leave();
+            }
             return;
         }
         self.prepare_successor();
@@ -199,7 +193,7 @@ impl Turn {
                 self.go_back();
             }
         }
-        if self.state.leaving || self.wants_take_over() || self.wants_return() {
+        if self.wants_take_over() || self.wants_return() {
             return;
         }
         self.keep_calendar();
@@ -208,6 +202,19 @@ impl Turn {
                 self.begin(at);
             }
         }
+    }
+
+    /// Nothing of it runs any more: it is forgotten, but for what outlives a removal.
+    fn leave(&mut self) {
+        self.state = State {
+            standing: self.state.standing.take(),
+            standing_since: self.state.standing_since,
+            killed: self.state.killed,
+            held: self.state.held,
+            over: self.state.over(),
+            ..State::new(self.state.workflow.clone())
+        };
+        self.effects.push(Effect::Forget);
     }
 
     fn prepare_successor(&mut self) {
@@ -232,7 +239,6 @@ impl Turn {
             return false;
         };
         match successor.preparation {
-            _ if self.state.leaving => false,
             _ if self.state.current.is_none() => true,
             Preparation::Failed(_) | Preparation::Held(_) => false,
             _ => self.state.killed || successor.is_prepared(),

@@ -115,9 +115,7 @@ impl Turn {
 
     /// Whether `current` gives way to the last good version.
     pub(super) fn wants_return(&self) -> bool {
-        !self.state.leaving
-            && self.state.good.is_some()
-            && self.state.current.as_ref().is_some_and(Version::is_held)
+        self.state.good.is_some() && self.state.current.as_ref().is_some_and(Version::is_held)
     }
 
     /// Nothing of the one that gave way is left. Where something newer waits, nobody needs to remember it.

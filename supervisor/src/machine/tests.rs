@@ -2,10 +2,10 @@
 
 use super::{
     Change, Effect, Ended, Event, Now, Order, Phase, Preparation, Process, State, Survivor,
-    Trouble, Usage, is_saved_first, rows, sample, step, trail,
+    Trouble, Usage, deadline, is_saved_first, rows, sample, step, trail,
 };
 use crate::{
-    protocol::{InstallSpec, Origin, RunSpec},
+    protocol::{InstallSpec, Origin, RunSpec, Standing},
     time::{BootTime, Wall},
 };
 use std::time::Duration;
@@ -14,7 +14,7 @@ use swarm_manifests::{
     id::Digest,
     manifest::Mode,
     report,
-    status::{self, LastExit},
+    status::{self, LastExit, Next},
     units::ByteSize,
 };
 
@@ -268,6 +268,83 @@ fn what_is_forbidden_takes_the_place_of_what_gave_way() {
     let three = spec(3, Mode::Daemon);
     one.tell(Event::Forbidden(Box::new(three), trouble("S-A", false)));
     assert_eq!(next_version(&one).as_deref(), Some("1.0.3"));
+}
+
+/// What an agent says of something that may not run.
+fn standing(state: status::State, reason: &str) -> Option<Standing> {
+    Some(Standing {
+        workflow: "web".parse().expect("a name"),
+        bundle: None,
+        mode: None,
+        by: None,
+        next: Next {
+            version: None,
+            state,
+            reason: reason.into(),
+            rule: None,
+            commit: None,
+        },
+    })
+}
+
+#[test]
+fn since_when_something_stands_is_known_until_it_stands_otherwise_and_over_a_removal() {
+    let mut one = One::alive(&spec(1, Mode::Daemon));
+    let mut stands = |one: &mut One, at: u64, standing: Option<Standing>| {
+        one.time = at;
+        one.tell(Event::Standing(standing.clone()));
+        assert_eq!(one.state.standing, standing);
+        one.state.standing_since.map(|Wall(since)| since)
+    };
+    use status::State::{Blocked, Refused};
+    assert_eq!(stands(&mut one, 10, standing(Refused, "a")), Some(10));
+    assert_eq!(stands(&mut one, 20, standing(Refused, "b")), Some(10));
+    assert_eq!(stands(&mut one, 30, standing(Blocked, "b")), Some(30));
+    assert_eq!(stands(&mut one, 40, None), None);
+    assert_eq!(stands(&mut one, 50, standing(Refused, "a")), Some(50));
+    one.tell(Event::Remove {
+        origin: Origin::default(),
+        reason: "gone".into(),
+    });
+    one.ends(0);
+    assert!(one.state.is_empty() && !one.state.is_gone());
+    assert_eq!(one.state.standing, standing(Refused, "a"));
+    assert_eq!(one.state.standing_since, Some(Wall(50)));
+}
+
+#[test]
+fn one_that_is_ready_after_a_time_is_looked_at_then() {
+    let long = Duration::from_secs(3);
+    let mut one = One::alive(&RunSpec {
+        ready: Some(Ready {
+            probe: Probe::After(long),
+            timeout: Duration::from_secs(60),
+        }),
+        ..spec(1, Mode::Daemon)
+    });
+    let at = BootTime(Duration::from_millis(one.time)) + long;
+    assert_eq!(deadline(&one.state), Some(at));
+    one.time += 3000;
+    one.tell(Event::Tick);
+    assert_eq!(one.row().state, status::State::Ready);
+}
+
+#[test]
+fn nothing_is_installed_for_what_is_killed() {
+    let mut one = One::alive(&spec(1, Mode::Daemon));
+    one.tell(Event::Kill(order(), true));
+    one.put(&installed(2));
+    let asked = |one: &One| {
+        one.effects
+            .contains(&Effect::Install(installed(2).revision))
+    };
+    assert!(!asked(&one), "{:?}", one.effects);
+    one.ends(0);
+    assert_eq!(one.row().version.as_deref(), Some("1.0.2"));
+    assert_eq!(one.row().state, status::State::Killed);
+    assert!(!asked(&one), "{:?}", one.effects);
+    one.tell(Event::Start(order()));
+    assert!(asked(&one));
 }
 
 /// One whose second version is being stopped, to give way to the first.
