@@ -9,7 +9,7 @@ use std::{
 };
 use swarm_manifests::{id::Oid, manifest::workflow_of, name::Name};
 use swarm_repository::{
-    changes::{Change, changes},
+    changes::{Change, DiffError, changes},
     commit::Commit,
     objects::{ObjectError, Objects},
 };
@@ -22,7 +22,8 @@ const FURTHEST: u64 = 10_000;
 pub struct Deleted(BTreeMap<Name, Option<Oid>>);
 
 impl Deleted {
-    /// Looks for those that were not looked for yet: between `head` and the position `floor`, the newest first.
+    /// Looks for those that were not looked for yet: between `head` and the position `floor`, the newest first. Where the mirror
+    /// cannot be read now, the next look tries again.
     pub fn look(&mut self, mirror: &Path, head: (Oid, u64), floor: u64, workflows: &[Name]) {
         let missing: BTreeSet<&Name> = workflows
             .iter()
@@ -33,10 +34,13 @@ impl Deleted {
         }
         let found = Objects::open(mirror, false)
             .and_then(|objects| deletions(&objects, head, floor, missing.clone()));
-        let found = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "who deleted what is held cannot be seen");
-            BTreeMap::new()
-        });
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "who deleted what is held cannot be seen now");
+                return;
+            }
+        };
         let entries = missing
             .into_iter()
             .map(|workflow| (workflow.clone(), found.get(workflow).copied()));
@@ -77,8 +81,10 @@ fn deletions(
                 Ok::<(), Infallible>(())
             },
         );
-        if let Err(error) = seen {
-            tracing::debug!(%error, %commit, "a commit cannot be compared");
+        match seen {
+            Ok(()) => {}
+            Err(DiffError::Object(error)) => return Err(error),
+            Err(error) => tracing::debug!(%error, %commit, "a commit cannot be compared"),
         }
         for workflow in gone.into_iter().filter(|name| missing.remove(name)) {
             found.insert(workflow, commit);
@@ -99,4 +105,41 @@ fn manifests_at(objects: &Objects, id: Oid) -> Result<(Option<Oid>, Option<Oid>)
         folder.map(|entry| entry.id),
         commit.parents.first().copied(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swarm_repository::{tree::Mode, write::Writer};
+
+    fn commit(writer: &Writer, tree: Oid, parent: Option<Oid>) -> Oid {
+        let parent = parent.map_or(String::new(), |parent| format!("parent {parent}\n"));
+        let who = "somebody <somebody@example.org> 0 +0000";
+        let text = format!("tree {tree}\n{parent}author {who}\ncommitter {who}\n\nx\n");
+        writer.commit(text.as_bytes()).expect("a commit")
+    }
+
+    #[test]
+    fn after_an_error_that_passes_it_is_looked_for_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mirror, hidden) = (folder.path().join("mirror"), folder.path().join("hidden"));
+        Objects::open(&mirror, true).expect("a mirror");
+        let writer = Writer::open(&mirror).expect("it opens");
+        let text = writer.blob(b"x").expect("a blob");
+        let manifests = writer
+            .tree(&[(Mode::File, "ramp.toml", text)])
+            .expect("a tree");
+        let with = writer.tree(&[(Mode::Folder, "manifests", manifests)]);
+        let first = commit(&writer, with.expect("a tree"), None);
+        let gone = commit(&writer, writer.tree(&[]).expect("a tree"), Some(first));
+        let ramp = Name::new("ramp").expect("a name");
+        let mut deleted = Deleted::default();
+        let look = |deleted: &mut Deleted| deleted.look(&mirror, (gone, 2), 1, &[ramp.clone()]);
+        std::fs::rename(&mirror, &hidden).expect("it moves");
+        look(&mut deleted);
+        assert_eq!(deleted.by(&ramp), None);
+        std::fs::rename(&hidden, &mirror).expect("it is back");
+        look(&mut deleted);
+        assert_eq!(deleted.by(&ramp), Some(gone));
+    }
 }
