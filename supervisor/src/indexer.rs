@@ -7,6 +7,7 @@ use crate::os::{
     indexer::{SandboxError, sandbox_self_for_indexer},
     inherited,
 };
+use nix::sys::{prctl, signal::Signal};
 use std::{
     fmt,
     io::{self, Read},
@@ -45,6 +46,8 @@ pub enum BeginError {
     Folder(PathBuf),
     #[error("no folder of a pack was named")]
     Name,
+    #[error("to end with whoever started it")]
+    Parent(#[source] io::Error),
     #[error("the connection")]
     Connection(#[source] io::Error),
     #[error("the indexer's sandbox")]
@@ -53,6 +56,8 @@ pub enum BeginError {
 
 /// Finds the work and closes the sandbox.
 pub fn begin() -> Result<Work, BeginError> {
+    // With whoever started us we end: all of them start us from a thread that lives as long as they do.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|errno| BeginError::Parent(errno.into()))?;
     let named = PathBuf::from(std::env::var_os(FOLDER).ok_or(BeginError::NoFolder)?);
     let (pack, folder): (Box<dyn Read>, PathBuf) = if std::env::var_os(CONNECTED).is_some() {
         let mut connection = inherited::socket(CONNECTION).map_err(BeginError::Connection)?;

@@ -274,6 +274,7 @@ impl Supervisor {
             Source::AgentExit => self.agent_exited(),
             Source::IndexerWanted => self.indexer_wanted(),
             Source::IndexerEnded(id) => self.indexer_ended(id),
+            Source::IndexerLeft(id) => self.indexer_left(id),
             Source::Listener => self.accept_clients(),
             Source::Client(id) => self.client_ready(id),
             Source::Exit(workflow, instance) => self.main_ended(&workflow, instance),

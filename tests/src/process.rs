@@ -301,6 +301,19 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// The folder of a process's cgroup (v2), where one is mounted.
+pub fn cgroup_of(pid: u32) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let (head, tail) = line.split_once(" - ")?;
+        let is_it = tail.starts_with("cgroup2 ");
+        head.split(' ').nth(4).filter(|_| is_it)
+    })?;
+    Some(Path::new(mount).join(group))
+}
+
 /// Which program a process runs.
 pub fn executable(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()

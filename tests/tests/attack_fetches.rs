@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use swarm_tests::{
     Deploy, GitOverHttp, SwarmBox, TICKER, World, daemon, large,
-    process::{child_in_role, indexer_of, signal},
+    process::{Running, cgroup_of, child_in_role, indexer_of, is_alive, signal},
     tap::{Act, Tap},
     until,
 };
@@ -171,6 +171,86 @@ fn the_indexer_is_a_user_without_network_rights_or_anything_of_the_disk() -> Res
         }
     }
     recovers(&here, &tap)
+}
+
+/// The indexer in the middle of a pack, and what it would have made had it been taken over: it hears nothing, and beside it in its
+/// cgroup is another process, where there is a cgroup of its own.
+fn taken_over(world: &World, here: &SwarmBox<'_>, tap: &Tap) -> Result<(u32, Option<Running>)> {
+    until("half of it here", || tap.has_acted().then_some(()))?;
+    let supervisor = here.supervisor_pid().context("it runs")?;
+    let indexer = until("an indexer under way", || indexer_of(supervisor))?;
+    let own = cgroup_of(indexer).filter(|group| {
+        let name = group.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("indexer-")
+    });
+    ensure!(!is_root() || own.is_some(), "it has no cgroup of its own");
+    let other = own.map(|group| {
+        let mut sleep = world.command("sleep");
+        let other = Running::start("other", sleep.arg("600"), &world.path("logs/other"))?;
+        fs::write(group.join("cgroup.procs"), other.pid().to_string())?;
+        anyhow::Ok(other)
+    });
+    Ok((indexer, other.transpose()?))
+}
+
+fn until_gone(indexer: u32, other: Option<Running>) -> Result<()> {
+    until("the indexer gone", || (!is_alive(indexer)).then_some(()))?;
+    let Some(mut other) = other else {
+        return Ok(());
+    };
+    until("what it left gone", || (!other.is_alive()).then_some(()))
+}
+
+#[test]
+fn an_indexer_that_was_taken_over_ends_with_its_agent() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    tap.turn(LARGE as u64 / 2, Act::Hold);
+    push_large(&deploy)?;
+    let (indexer, other) = taken_over(&world, &here, &tap)?;
+    signal(indexer, "STOP");
+    let agent = here
+        .supervisor_pid()
+        .and_then(|pid| child_in_role(pid, "agent"));
+    signal(agent.context("no agent")?, "KILL");
+    until_gone(indexer, other)?;
+    recovers(&here, &tap)
+}
+
+#[test]
+fn an_indexer_that_was_taken_over_ends_with_its_supervisor_and_what_it_left_with_the_next()
+-> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, mut here) = tapped(&world, &deploy)?;
+    tap.turn(LARGE as u64 / 2, Act::Hold);
+    push_large(&deploy)?;
+    let (indexer, other) = taken_over(&world, &here, &tap)?;
+    signal(indexer, "STOP");
+    here.supervisor().kill();
+    if is_root() {
+        until_gone(indexer, None)?;
+    }
+    here.run()?;
+    until_gone(indexer, other)?;
+    recovers(&here, &tap)
+}
+
+#[test]
+fn what_an_indexer_made_that_leaves_a_process_behind_counts_for_nothing() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    let (_server, tap, here) = tapped(&world, &deploy)?;
+    tap.turn(LARGE as u64 / 2, Act::Hold);
+    push_large(&deploy)?;
+    let (indexer, other) = taken_over(&world, &here, &tap)?;
+    let was_left = other.is_some();
+    recovers(&here, &tap)?;
+    until_gone(indexer, other)?;
+    let said = here.log().contains("left processes behind");
+    assert_eq!(said, was_left, "{}", here.log());
+    Ok(())
 }
 
 fn is_root() -> bool {

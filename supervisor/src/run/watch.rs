@@ -22,6 +22,8 @@ pub(super) enum Source {
     IndexerWanted,
     /// An indexer ended.
     IndexerEnded(u64),
+    /// The agent hung up on an indexer.
+    IndexerLeft(u64),
     /// Somebody connects to the control socket.
     Listener,
     /// A client of the control socket.

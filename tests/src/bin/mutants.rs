@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -40,9 +40,12 @@ fn main() -> Result<ExitCode> {
     let only: Vec<String> = std::env::args().skip(1).collect();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let copy = target.join("mutants/tree");
-    copy_sources(root, &copy)?;
+    let mut sources = sources(root)?;
     for mutant in &mutants {
-        plant(&copy, mutant)?;
+        plant(&mut sources, mutant)?;
+    }
+    for (name, bytes) in &sources {
+        write(&copy.join(name), bytes)?;
     }
     let suites = build(&copy, &target.join("mutants/target"))?;
     let red = red(&suites, None)?;
@@ -96,8 +99,8 @@ fn read(file: &Path) -> Result<Vec<Mutant>> {
     mutants.context("no mutants")?.iter().map(one).collect()
 }
 
-/// Every file that git knows, as it is now; those that did not change keep their time, so that little is built again.
-fn copy_sources(root: &Path, copy: &Path) -> Result<()> {
+/// Every file that git knows, as it is now.
+fn sources(root: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let listed = Command::new("git")
         .args([
             "ls-files",
@@ -110,23 +113,25 @@ fn copy_sources(root: &Path, copy: &Path) -> Result<()> {
         .output()?;
     ensure!(listed.status.success(), "git ls-files failed");
     let listed = String::from_utf8(listed.stdout)?;
-    for name in listed.split_terminator('\0') {
-        let Ok(bytes) = fs::read(root.join(name)) else {
-            continue;
-        };
-        write(&copy.join(name), &bytes)?;
-    }
-    Ok(())
+    let names = listed.split_terminator('\0');
+    Ok(names
+        .filter_map(|name| Some((name.to_owned(), fs::read(root.join(name)).ok()?)))
+        .collect())
 }
 
+/// A file that did not change keeps its time, so that little is built again.
 fn write(to: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(to).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
     fs::create_dir_all(to.parent().context("a folder")?)?;
     fs::write(to, bytes).with_context(|| to.display().to_string())
 }
 
-fn plant(copy: &Path, mutant: &Mutant) -> Result<()> {
-    let file = copy.join(&mutant.file);
-    let text = fs::read_to_string(&file).with_context(|| mutant.file.clone())?;
+fn plant(sources: &mut BTreeMap<String, Vec<u8>>, mutant: &Mutant) -> Result<()> {
+    let source = sources.get_mut(&mutant.file);
+    let source = source.with_context(|| mutant.file.clone())?;
+    let text = String::from_utf8(source.clone())?;
     let count = text.matches(&mutant.find).count();
     ensure!(
         count == 1,
@@ -140,7 +145,8 @@ fn plant(copy: &Path, mutant: &Mutant) -> Result<()> {
         mutant.rule
     );
     let put = mutant.put.replace("OFF", &format!("({switch})"));
-    write(&file, text.replace(&mutant.find, &put).as_bytes())
+    *source = text.replace(&mutant.find, &put).into_bytes();
+    Ok(())
 }
 
 fn build(copy: &Path, target: &Path) -> Result<Vec<Suite>> {
