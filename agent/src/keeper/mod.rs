@@ -262,15 +262,20 @@ impl Keeper {
             }
             ToAgent::Marked(mark) => self.marks.reached = mark,
             // A full queue drops it: the outbox counts what the sequence numbers leave out.
-            ToAgent::Journaled(event) => drop(self.out.journaled.try_send(event)),
-            ToAgent::Seal { sequence, hash } => {
-                if let Err(error) = self.sealer.seal(sequence, &hash) {
+            ToAgent::Journaled(event) => {
+                self.sealer.journaled(&event);
+                drop(self.out.journaled.try_send(event));
+            }
+            ToAgent::Seal { sequence, hash } => match self.sealer.seal(sequence, &hash) {
+                Ok(Some(record)) => self.tell(FromAgent::Journal(record)).await?,
+                Ok(None) => {}
+                Err(error) => {
                     tracing::warn!(
                         error = format!("{error:#}"),
                         "the journal could not be sealed"
                     );
                 }
-            }
+            },
             ToAgent::Query { id, query } => self.answer(id, query, inlets).await?,
             ToAgent::Stop => return Ok(false),
         }

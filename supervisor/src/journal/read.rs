@@ -176,6 +176,8 @@ pub struct Verify {
     so_far: Verified,
     /// Hash and key of each sealed record, by its number.
     seals: BTreeMap<u64, (String, String)>,
+    /// The first record that names each key of the box.
+    named: BTreeMap<String, u64>,
 }
 
 impl Verify {
@@ -190,6 +192,7 @@ impl Verify {
                 sealed: None,
             },
             seals: BTreeMap::new(),
+            named: BTreeMap::new(),
         })
     }
 
@@ -254,8 +257,27 @@ impl Verify {
                     self.so_far.last
                 ),
             }),
-            _ => Ok(self.so_far.clone()),
+            _ => self.handed_over().map(|()| self.so_far.clone()),
         }
+    }
+
+    /// Where another key seals than before, the one before sealed a record that names it.
+    fn handed_over(&self) -> Result<(), Broken> {
+        let pairs = self.seals.iter().zip(self.seals.iter().skip(1));
+        for (at, ((sealed, (_, before)), (record, (_, key)))) in pairs.enumerate() {
+            let is_named = self.named.get(key).is_some_and(|named| named <= sealed);
+            // What came before the first record that is kept cannot be seen.
+            if before != key && !is_named && *sealed >= self.so_far.first {
+                return Err(Broken {
+                    file: seal::FILE.into(),
+                    line: at + 2,
+                    what: format!(
+                        "record {record} was sealed by {key}, which {before}, whose last seal is of record {sealed}, never named: compare with the map's audit"
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// All of it at once.
@@ -295,6 +317,9 @@ impl Verify {
                 ));
             }
             self.so_far.sealed = Some((sequence, key.clone()));
+        }
+        if let ("key", Some(key)) = (record.event.action.as_str(), record.event.key) {
+            self.named.entry(key).or_insert(sequence);
         }
         self.so_far.records += 1;
         self.so_far.last = sequence;

@@ -135,17 +135,58 @@ fn a_changed_removed_or_reordered_record_is_found() {
     assert_eq!(broken(&[lines[0], lines[1], "{}", lines[3]]), 3);
 }
 
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
 /// What the agent would have sealed of this journal now.
 fn sealed(journal: &Journal) -> Seal {
-    let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
+    sealed_by(&key(7), journal)
+}
+
+fn sealed_by(key: &PrivateKey, journal: &Journal) -> Seal {
     let (sequence, hash) = journal.head();
     let statement = seal::statement("lab-1", sequence, hash);
-    let signature = signature::sign(&key, seal::NAMESPACE, statement.as_bytes());
+    let signature = signature::sign(key, seal::NAMESPACE, statement.as_bytes());
     Seal {
         sequence,
         hash: hash.into(),
         time: String::new(),
         signature: signature.expect("a signature"),
+    }
+}
+
+#[test]
+fn another_key_seals_on_where_the_one_before_sealed_its_name_and_nowhere_else() {
+    let print = |key: &PrivateKey| key.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    // What happens between the last seal of the old key and the first of the new one.
+    for (names, seals_it, is_well) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut journal = filled(folder.path(), 5, ROTATE);
+        let mut seals = vec![sealed(&journal)];
+        let action = if names { "key" } else { "start" };
+        let mut record = event(action);
+        record.key = Some(print(&key(8)));
+        journal.append(record, Wall(0)).expect("room");
+        if seals_it {
+            seals.push(sealed(&journal));
+        }
+        journal.append(event("start"), Wall(0)).expect("room");
+        seals.push(sealed_by(&key(8), &journal));
+        let check = Verify::new(folder.path()).expect("files");
+        let verified = check.with_seals("lab-1", &seals).and_then(Verify::run);
+        assert_eq!(
+            verified.is_ok(),
+            is_well,
+            "{names} {seals_it}: {verified:?}"
+        );
+        if let Err(broken) = verified {
+            assert!(broken.what.contains("never named"), "{broken}");
+        }
     }
 }
 
