@@ -271,8 +271,8 @@ fn what_is_forbidden_takes_the_place_of_what_gave_way() {
 }
 
 /// What an agent says of something that may not run.
-fn standing(state: status::State, reason: &str) -> Option<Standing> {
-    Some(Standing {
+fn standing(state: status::State, reason: &str) -> Standing {
+    Standing {
         workflow: "web".parse().expect("a name"),
         bundle: None,
         mode: None,
@@ -284,31 +284,31 @@ fn standing(state: status::State, reason: &str) -> Option<Standing> {
             rule: None,
             commit: None,
         },
-    })
+    }
 }
 
 #[test]
 fn since_when_something_stands_is_known_until_it_stands_otherwise_and_over_a_removal() {
     let mut one = One::alive(&spec(1, Mode::Daemon));
-    let mut stands = |one: &mut One, at: u64, standing: Option<Standing>| {
+    let stands = |one: &mut One, at: u64, standing: Option<Standing>| {
         one.time = at;
         one.tell(Event::Standing(standing.clone()));
         assert_eq!(one.state.standing, standing);
         one.state.standing_since.map(|Wall(since)| since)
     };
     use status::State::{Blocked, Refused};
-    assert_eq!(stands(&mut one, 10, standing(Refused, "a")), Some(10));
-    assert_eq!(stands(&mut one, 20, standing(Refused, "b")), Some(10));
-    assert_eq!(stands(&mut one, 30, standing(Blocked, "b")), Some(30));
+    assert_eq!(stands(&mut one, 10, Some(standing(Refused, "a"))), Some(10));
+    assert_eq!(stands(&mut one, 20, Some(standing(Refused, "b"))), Some(10));
+    assert_eq!(stands(&mut one, 30, Some(standing(Blocked, "b"))), Some(30));
     assert_eq!(stands(&mut one, 40, None), None);
-    assert_eq!(stands(&mut one, 50, standing(Refused, "a")), Some(50));
+    assert_eq!(stands(&mut one, 50, Some(standing(Refused, "a"))), Some(50));
     one.tell(Event::Remove {
         origin: Origin::default(),
         reason: "gone".into(),
     });
     one.ends(0);
     assert!(one.state.is_empty() && !one.state.is_gone());
-    assert_eq!(one.state.standing, standing(Refused, "a"));
+    assert_eq!(one.state.standing, Some(standing(Refused, "a")));
     assert_eq!(one.state.standing_since, Some(Wall(50)));
 }
 
