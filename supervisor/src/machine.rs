@@ -59,7 +59,7 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         now,
         effects: Vec::new(),
     };
-    let made_room = turn.makes_room();
+    let made_room = turn.wants_take_over();
     match event {
         Event::Put(spec) => turn.put(*spec),
         Event::Forbidden(spec, trouble) => turn.forbidden(*spec, &trouble),
@@ -79,7 +79,7 @@ pub fn step(state: State, event: Event, now: Now) -> (State, Vec<Effect>) {
         Event::ClockSet => turn.clock_set(),
         Event::Tick => turn.tick(),
     }
-    if made_room && !turn.makes_room() {
+    if made_room && !turn.wants_take_over() {
         turn.stay();
     }
     turn.settle();

@@ -150,12 +150,7 @@ impl Turn {
             self.state.good = former;
         }
         let same = |good: &mut Version| good.spec.revision == next.spec.revision;
-        if let Some(good) = self.state.good.take_if(same) {
-            next.good = true;
-            if !next.is_prepared() {
-                next.preparation = good.preparation;
-            }
-        }
+        next.good |= self.state.good.take_if(same).is_some();
     }
 }
 

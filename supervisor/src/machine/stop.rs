@@ -35,12 +35,6 @@ impl Turn {
         }
     }
 
-    /// Whether what runs is being stopped for a successor.
-    pub(super) fn makes_room(&self) -> bool {
-        let is_under_way = self.state.current.is_some() && !self.state.killed;
-        is_under_way && self.wants_take_over()
-    }
-
     /// The successor does not come after all: what was stopped for it starts again, but for a `once`, which was cut off.
     pub(super) fn stay(&mut self) {
         if self.state.leaving || self.spec().is_none_or(|spec| spec.mode != Mode::Once) {

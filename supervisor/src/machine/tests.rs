@@ -53,8 +53,12 @@ impl One {
     }
 
     fn of(&mut self, change: Change) -> &[Effect] {
-        let run = self.state.instances[0].run;
-        self.tell(Event::Instance(0, run, change))
+        self.of_number(0, change)
+    }
+
+    fn of_number(&mut self, number: u16, change: Change) -> &[Effect] {
+        let run = self.state.instances[usize::from(number)].run;
+        self.tell(Event::Instance(number, run, change))
     }
 
     fn put(&mut self, spec: &RunSpec) -> &[Effect] {
@@ -289,6 +293,7 @@ fn standing(state: status::State, reason: &str) -> Standing {
 
 #[test]
 fn since_when_something_stands_is_known_until_it_stands_otherwise_and_over_a_removal() {
+    use status::State::{Blocked, Refused};
     let mut one = One::alive(&spec(1, Mode::Daemon));
     let stands = |one: &mut One, at: u64, standing: Option<Standing>| {
         one.time = at;
@@ -296,16 +301,12 @@ fn since_when_something_stands_is_known_until_it_stands_otherwise_and_over_a_rem
         assert_eq!(one.state.standing, standing);
         one.state.standing_since.map(|Wall(since)| since)
     };
-    use status::State::{Blocked, Refused};
     assert_eq!(stands(&mut one, 10, Some(standing(Refused, "a"))), Some(10));
     assert_eq!(stands(&mut one, 20, Some(standing(Refused, "b"))), Some(10));
     assert_eq!(stands(&mut one, 30, Some(standing(Blocked, "b"))), Some(30));
     assert_eq!(stands(&mut one, 40, None), None);
     assert_eq!(stands(&mut one, 50, Some(standing(Refused, "a"))), Some(50));
-    one.tell(Event::Remove {
-        origin: Origin::default(),
-        reason: "gone".into(),
-    });
+    one.tell(removal());
     one.ends(0);
     assert!(one.state.is_empty() && !one.state.is_gone());
     assert_eq!(one.state.standing, Some(standing(Refused, "a")));
@@ -453,12 +454,73 @@ fn a_once_that_made_room_for_what_does_not_come_is_interrupted_and_not_run_again
     }
 }
 
-#[test]
-fn a_removal_stops_what_runs_and_is_nothing_where_nothing_is() {
-    let removal = || Event::Remove {
+fn removal() -> Event {
+    Event::Remove {
         origin: Origin::default(),
         reason: "gone".into(),
-    };
+    }
+}
+
+#[test]
+fn a_once_that_is_removed_while_it_makes_room_begins_anew_when_it_comes_back() {
+    let mut one = One::alive(&spec(1, Mode::Once));
+    one.put(&spec(2, Mode::Daemon));
+    one.tell(removal());
+    one.ends(0);
+    assert!(one.state.is_gone());
+    one.put(&spec(1, Mode::Once));
+    assert!(one.starts());
+}
+
+/// A `once` with two instances that run.
+fn pair() -> One {
+    let mut one = One::new();
+    one.put(&RunSpec {
+        instances: 2,
+        ..spec(1, Mode::Once)
+    });
+    for number in [0, 1] {
+        one.of_number(number, Change::Started(process(7)));
+    }
+    one
+}
+
+#[test]
+fn of_two_that_made_room_in_vain_the_one_that_is_gone_already_does_not_run_again() {
+    let mut one = pair();
+    let two = spec(2, Mode::Daemon);
+    one.put(&two);
+    one.ends(0);
+    assert_eq!(*one.phase(), Phase::Vacant);
+    one.tell(Event::Judged(two.revision, Err(trouble("S-A", false))));
+    assert!(!one.starts());
+    assert_eq!(*one.phase(), Phase::Ended(Ended::Interrupted));
+}
+
+#[test]
+fn each_of_two_that_were_over_comes_back_as_itself() {
+    let mut one = pair();
+    for number in [0, 1] {
+        let code = i32::from(number);
+        one.of_number(number, Change::Exited(LastExit::Code { code }));
+        one.of_number(number, Change::TreeGone);
+    }
+    one.tell(removal());
+    one.put(&RunSpec {
+        instances: 2,
+        ..spec(1, Mode::Once)
+    });
+    let instances = one.state.instances.iter();
+    let found: Vec<_> = instances.map(|i| (i.number, i.phase.clone())).collect();
+    let wanted = [
+        (0, Phase::Ended(Ended::Finished)),
+        (1, Phase::Ended(Ended::Failed)),
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_removal_stops_what_runs_and_is_nothing_where_nothing_is() {
     let mut one = One::new();
     assert!(one.tell(removal()).is_empty());
     let mut one = One::alive(&spec(1, Mode::Daemon));
@@ -475,10 +537,7 @@ fn a_removal_stops_what_runs_and_is_nothing_where_nothing_is() {
 fn what_is_put_again_while_it_leaves_comes_back_as_it_was_put() {
     let spec = spec(1, Mode::Daemon);
     let mut one = One::alive(&spec);
-    one.tell(Event::Remove {
-        origin: Origin::default(),
-        reason: "gone".into(),
-    });
+    one.tell(removal());
     let again = RunSpec {
         time_limit: Some(Duration::from_secs(9)),
         ..spec
