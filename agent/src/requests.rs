@@ -164,6 +164,7 @@ impl Requests {
         let message = FromAgent::Speak {
             by: by.name.to_string(),
             key: by.key.clone(),
+            request: Some(request.id.clone()),
         };
         let said = Said::with(message, Rc::new(OwnedFd::from(theirs)));
         self.out

@@ -190,6 +190,9 @@ pub struct Event {
     /// In words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The id of the signed request that this was done for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<crate::status::LastExit>,
 }
@@ -210,6 +213,7 @@ impl Event {
             key: None,
             rule: None,
             reason: None,
+            request: None,
             exit: None,
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Person {
     pub(crate) name: String,
     /// The key's fingerprint.
     pub(crate) key: String,
+    /// That request's id.
+    pub(crate) request: Option<String>,
 }
 
 /// Where the rest of an answer comes from.

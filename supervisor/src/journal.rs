@@ -186,6 +186,18 @@ impl Journal {
         Verify::new(&self.folder)
     }
 
+    /// Whether something was done for the request of this id. Reads what is kept, the newest first.
+    pub fn has_request(&self, id: &str) -> io::Result<bool> {
+        // Inside of a text the quotes would have backslashes before them.
+        let entry = format!("\"request\":{}", serde_json::to_string(id)?);
+        for path in read::files(&self.folder)?.iter().rev() {
+            if fs::read_to_string(path)?.contains(&entry) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.length >= self.rotate {
             self.file.sync_data()?;

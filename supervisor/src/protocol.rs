@@ -112,6 +112,9 @@ pub enum FromAgent {
         by: String,
         /// The key's fingerprint.
         key: String,
+        /// The request's id: one that was followed before is not followed again, whoever hands it over.
+        #[serde(default)]
+        request: Option<String>,
     },
     /// The manifest is gone: stop the tree, forget the workflow, keep its state folder.
     Remove {

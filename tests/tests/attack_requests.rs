@@ -384,7 +384,7 @@ fn a_map_that_makes_up_keeps_back_or_alters_a_request_moves_no_box() -> Result<(
 fn a_request_is_followed_once_however_often_a_map_replays_it() -> Result<()> {
     let world = World::new()?;
     let deploy = Deploy::new(&world)?;
-    let fleet = Fleet::new(&world, &deploy)?;
+    let mut fleet = Fleet::new(&world, &deploy)?;
     let before = fleet.here.until_runs("ticker", "1.0.0")?;
     let id = "cd".repeat(16);
     let good = statement(&fleet.repository, &id, "restart", "lab-1", (0, 3600))?;
@@ -398,12 +398,13 @@ fn a_request_is_followed_once_however_often_a_map_replays_it() -> Result<()> {
         db = sqlite3.connect(sys.argv[1], timeout=60)\n\
         db.execute('UPDATE request_box SET outcome = NULL WHERE request = ?', (sys.argv[2],))\n\
         db.commit()\n";
-    for _ in 0..2 {
+    let forget = || {
         let mut python = world.command("python3");
-        run(python
-            .args(["-c", script])
-            .arg(world.path("map.db"))
-            .arg(&id))?;
+        let words = python.args(["-c", script]).arg(world.path("map.db"));
+        run(words.arg(&id))
+    };
+    for _ in 0..2 {
+        forget()?;
         assert_eq!(
             fleet.answer(&id)?["exit"],
             0,
@@ -412,6 +413,16 @@ fn a_request_is_followed_once_however_often_a_map_replays_it() -> Result<()> {
         let row = fleet.here.until_runs("ticker", "1.0.0")?;
         ensure!(same(&row, &once), "it was followed twice: {row:?}");
     }
+    // An agent that knows nothing of it hands it over once more: the supervisor has it in its journal.
+    fleet.here.supervisor().end();
+    fs::remove_file(fleet.here.path("state/agent/requests.json"))?;
+    forget()?;
+    fleet.here.run()?;
+    let answer = fleet.answer(&id)?;
+    let told = answer["message"].as_str().unwrap_or_default();
+    ensure!(told.contains("begun before"), "{answer}");
+    let row = fleet.here.until_runs("ticker", "1.0.0")?;
+    ensure!(same(&row, &once), "it was followed twice: {row:?}");
     fleet.here.assert_no_panic();
     Ok(())
 }

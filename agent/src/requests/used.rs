@@ -46,7 +46,7 @@ fn yes() -> bool {
 /// Whether a request was used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Before {
-    /// It is from now on.
+    /// It is from now on; or an agent that is no more may have handed it over, and the supervisor follows it at most once.
     Never,
     /// It is being followed.
     UnderWay,
@@ -87,12 +87,11 @@ impl Used {
 
     /// Uses a request.
     pub fn take(&mut self, request: &Request, now: Timestamp) -> Before {
-        if let Some(entry) = self.kept.requests.get(&request.id) {
+        if let Some(entry) = self.kept.requests.get_mut(&request.id) {
             return match &entry.outcome {
                 Some(outcome) => Before::Done(outcome.clone()),
-                None if entry.is_orphan => Before::Used(
-                    "it was begun, and the agent ended before it was done; swarm-agent list says how it stands".into(),
-                ),
+                // Nobody knows whether it was handed over: it is once more, and the supervisor knows what it did.
+                None if std::mem::take(&mut entry.is_orphan) => Before::Never,
                 None => Before::UnderWay,
             };
         }
@@ -210,7 +209,9 @@ mod tests {
         };
         first.done(&outcome);
         let mut second = Used::open(file.clone(), time(0)).expect("a file");
-        assert!(used(&second.take(&request(1, 100), time(20))));
+        // The agent ended between noting it and handing it over: it is handed over by the next one, once.
+        assert_eq!(second.take(&request(1, 100), time(20)), Before::Never);
+        assert_eq!(second.take(&request(1, 100), time(20)), Before::UnderWay);
         assert_eq!(
             second.take(&request(2, 100), time(20)),
             Before::Done(outcome)

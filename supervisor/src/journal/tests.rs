@@ -240,3 +240,25 @@ fn a_seal_shows_that_the_end_was_cut_off_or_everything_written_anew() {
     let why = broken(folder.path(), &forged).expect("it is forged").what;
     assert!(why.contains("not genuine"), "{why}");
 }
+
+#[test]
+fn a_request_that_something_was_done_for_is_found_also_in_an_older_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut journal = Journal::open_with(folder.path(), 2000)
+        .expect("a journal")
+        .0;
+    let mut done = event("kill");
+    done.request = Some("ab".repeat(16));
+    done.reason = Some(format!("\"request\":\"{}\"", "cd".repeat(16)));
+    journal.append(done, Wall(0)).expect("room");
+    for _ in 0..30 {
+        journal.append(event("start"), Wall(0)).expect("room");
+    }
+    assert!(listed(folder.path()) > 1, "it was rotated");
+    assert!(journal.has_request(&"ab".repeat(16)).expect("readable"));
+    assert!(!journal.has_request(&"cd".repeat(16)).expect("readable"));
+}
+
+fn listed(folder: &Path) -> usize {
+    read::files(folder).expect("files").len()
+}

@@ -30,6 +30,8 @@ pub struct Order {
     /// The fingerprint of their key, where it came as a signed request.
     pub key: Option<String>,
     pub reason: Option<String>,
+    /// That request's id.
+    pub request: Option<String>,
 }
 
 /// What happened.

@@ -357,6 +357,7 @@ impl Turn {
             by: Some(order.by.clone()),
             key: order.key.clone(),
             reason: order.reason.clone(),
+            request: order.request.clone(),
             ..self.record(action)
         };
         self.journal(record, sync);

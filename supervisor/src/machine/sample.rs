@@ -150,5 +150,6 @@ pub fn order() -> Order {
         by: "ann".into(),
         key: None,
         reason: None,
+        request: None,
     }
 }

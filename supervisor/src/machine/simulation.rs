@@ -181,6 +181,7 @@ fn order() -> Order {
         by: "uid 0 (root)".into(),
         key: None,
         reason: None,
+        request: None,
     }
 }
 

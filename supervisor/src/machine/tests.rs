@@ -145,6 +145,7 @@ fn order() -> Order {
         by: "ann".into(),
         key: Some("SHA256:abc".into()),
         reason: Some("too loud".into()),
+        request: None,
     }
 }
 

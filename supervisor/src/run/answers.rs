@@ -75,6 +75,11 @@ impl Supervisor {
             let message = "this is done on the box itself only";
             return self.control.fail(id, 4, message, None);
         }
+        if self.was_followed(id) {
+            let message = "it was begun before, and the agent ended before it was done";
+            let hint = "swarm-agent list says how it stands";
+            return self.control.fail(id, 1, message, Some(hint));
+        }
         match request {
             Request::List { full } => self.answer_list(id, full),
             Request::Kill {
@@ -136,16 +141,27 @@ impl Supervisor {
         self.control.say(id, &Response::Done { exit: 0, message });
     }
 
+    /// Whether the journal has an act for the request that this one speaks for: an agent that died may have handed it over.
+    fn was_followed(&self, id: u64) -> bool {
+        let client = self.control.clients.get(&id);
+        let person = client.and_then(|client| client.person.as_ref());
+        let Some(request) = person.and_then(|person| person.request.as_deref()) else {
+            return false;
+        };
+        self.journal.has_request(request).unwrap_or_else(|error| {
+            tracing::error!(%error, "whether a request was followed cannot be read: it is not followed");
+            true
+        })
+    }
+
     fn order(&self, id: u64, reason: Option<String>) -> Order {
         let client = self.control.clients.get(&id);
-        let (by, key) = match client.map(|client| (&client.person, client.uid)) {
-            Some((Some(person), _)) => (person.name.clone(), Some(person.key.clone())),
-            Some((None, uid)) => (users::describe(uid), None),
-            None => (users::describe(u32::MAX), None),
-        };
+        let person = client.and_then(|client| client.person.as_ref());
+        let uid = client.map_or(u32::MAX, |client| client.uid);
         Order {
-            by,
-            key,
+            by: person.map_or_else(|| users::describe(uid), |person| person.name.clone()),
+            key: person.map(|person| person.key.clone()),
+            request: person.and_then(|person| person.request.clone()),
             reason: reason.map(|reason| reason.chars().take(REASON).collect()),
         }
     }

@@ -87,10 +87,14 @@ impl Supervisor {
                 self.keep_secret(workflow, digest, memory)
                     .map_err(|error| error.to_string())?;
             }
-            FromAgent::Speak { by: name, key } => {
+            FromAgent::Speak {
+                by: name,
+                key,
+                request,
+            } => {
                 let socket = self.agent.passed.pop_front();
                 let socket = socket.ok_or("it announced somebody and handed no socket over")?;
-                self.let_speak(Person { name, key }, socket)
+                self.let_speak(Person { name, key, request }, socket)
                     .map_err(|error| error.to_string())?;
             }
             FromAgent::Remove {
