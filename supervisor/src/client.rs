@@ -137,3 +137,10 @@ impl Connection {
         }
     }
 }
+
+impl Response {
+    /// Whether nothing comes after it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Busy)
+    }
+}

@@ -334,13 +334,6 @@ impl Request {
     }
 }
 
-impl Response {
-    /// Whether nothing comes after it.
-    pub fn is_last(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Busy)
-    }
-}
-
 /// What comes back; the last one is `Done`, `Failed` or `Busy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,7 @@ use crate::{
     frame::encode,
     machine::{self, Event, Order, Phase},
     os::{clock, users},
-    protocol::{Query, Request, Response, Traffic},
+    protocol::{Request, Response, Traffic},
     time::BootTime,
 };
 use std::{
@@ -20,8 +20,6 @@ use swarm_manifests::{name::Name, report::Measure, status::Row};
 
 /// So many workflows are told of at once.
 const PORTION: usize = 100;
-/// So many questions wait for the agent at a time; more are told that there is no room.
-const QUESTIONS: usize = 32;
 /// The longest reason that is kept, in characters.
 const REASON: usize = 1000;
 
@@ -238,7 +236,7 @@ impl Supervisor {
         rows
     }
 
-    fn known(&mut self, id: u64, workflow: &str) -> Option<Name> {
+    pub(super) fn known(&mut self, id: u64, workflow: &str) -> Option<Name> {
         let name = Name::new(workflow)
             .ok()
             .filter(|name| self.workflows.contains_key(name));
@@ -362,51 +360,6 @@ impl Supervisor {
                 None,
             ),
         }
-    }
-
-    fn answer_query(&mut self, id: u64, query: &Query) {
-        if self.agent.questions() >= QUESTIONS {
-            return self.control.say(id, &Response::Busy);
-        }
-        if let Query::Why { workflow } = query {
-            self.tell_dropped(workflow);
-        }
-        if let Some(client) = self.control.clients.get_mut(&id) {
-            client.feed = Feed::Agent;
-        }
-        if !self.ask_agent(id, query.clone()) && !self.wait_for_agent(id, query) {
-            self.agent_is_away(id, query, "the agent is away");
-        }
-    }
-
-    /// What is known without the agent, and why it does not answer.
-    pub(super) fn agent_is_away(&mut self, id: u64, query: &Query, why: &str) {
-        let body = match query {
-            Query::Why { workflow } => match self.known(id, workflow) {
-                Some(name) => self
-                    .actual(&name)
-                    .and_then(|actual| serde_json::to_value(actual).ok()),
-                None => return,
-            },
-            Query::Status => Some(serde_json::json!({
-                "box": self.settings.box_name,
-                "agent": "away",
-                "workflows": self.workflows.len(),
-                "trees": self.trees.describe(),
-            })),
-            Query::Sync { .. } | Query::Plan | Query::Reload => None,
-        };
-        let mut message = why.to_string();
-        if let Some(body) = body {
-            self.control.say(id, &Response::Body(body));
-            message += "; this is what the supervisor knows by itself";
-        }
-        self.control.fail(
-            id,
-            5,
-            &message,
-            Some("it is started again by itself; the reason is in the supervisor's own output"),
-        );
     }
 }
 

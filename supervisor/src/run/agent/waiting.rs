@@ -1,12 +1,20 @@
-//! An agent that is away for a moment: who asks waits for it, and it is ended where it has to see something anew. Touches its process.
+//! Questions for the agent: they go to it, or wait for one that is away for a moment; and it is ended where it has to see something anew.
+//! Touches its process.
 
 use super::{
     super::{Supervisor, given},
     Link,
 };
-use crate::{os::clock, protocol::Query, time::BootTime};
+use crate::{
+    control::Feed,
+    os::clock,
+    protocol::{Query, Response},
+    time::BootTime,
+};
 use std::time::Duration;
 
+/// So many questions wait for the agent at a time; more are told that there is no room.
+const QUESTIONS: usize = 32;
 /// So long a question waits for an agent that is away, unless it says itself how long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// And so long at most, whatever it says.
@@ -35,6 +43,51 @@ fn patience(query: &Query) -> Option<Duration> {
 }
 
 impl Supervisor {
+    pub(crate) fn answer_query(&mut self, id: u64, query: &Query) {
+        if self.agent.questions() >= QUESTIONS {
+            return self.control.say(id, &Response::Busy);
+        }
+        if let Query::Why { workflow } = query {
+            self.tell_dropped(workflow);
+        }
+        if let Some(client) = self.control.clients.get_mut(&id) {
+            client.feed = Feed::Agent;
+        }
+        if !self.ask_agent(id, query.clone()) && !self.wait_for_agent(id, query) {
+            self.agent_is_away(id, query, "the agent is away");
+        }
+    }
+
+    /// What is known without the agent, and why it does not answer.
+    pub(crate) fn agent_is_away(&mut self, id: u64, query: &Query, why: &str) {
+        let body = match query {
+            Query::Why { workflow } => match self.known(id, workflow) {
+                Some(name) => self
+                    .actual(&name)
+                    .and_then(|actual| serde_json::to_value(actual).ok()),
+                None => return,
+            },
+            Query::Status => Some(serde_json::json!({
+                "box": self.settings.box_name,
+                "agent": "away",
+                "workflows": self.workflows.len(),
+                "trees": self.trees.describe(),
+            })),
+            Query::Sync { .. } | Query::Plan | Query::Reload => None,
+        };
+        let mut message = why.to_string();
+        if let Some(body) = body {
+            self.control.say(id, &Response::Body(body));
+            message += "; this is what the supervisor knows by itself";
+        }
+        self.control.fail(
+            id,
+            5,
+            &message,
+            Some("it is started again by itself; the reason is in the supervisor's own output"),
+        );
+    }
+
     /// Keeps a question for an agent that is about to come. `false`: none is, or there is nothing to wait for.
     pub(crate) fn wait_for_agent(&mut self, client: u64, query: &Query) -> bool {
         let Some(patience) = patience(query) else {
