@@ -6,6 +6,7 @@
 
 mod acts;
 mod adopt;
+mod afar;
 mod agent;
 mod allow;
 mod answers;

@@ -2,20 +2,13 @@
 
 use super::{Supervisor, room::Workflow, watch::Source};
 use crate::{
-    control::{Feed, Goal, Person},
-    frame::encode,
+    control::{Feed, Goal},
     machine::{self, Event, Order, Phase},
     os::{clock, users},
     protocol::{Request, Response, Traffic},
     time::BootTime,
 };
-use std::{
-    io::{self, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
-};
+use std::os::fd::AsFd as _;
 use swarm_manifests::{name::Name, report::Measure, status::Row};
 
 /// So many workflows are told of at once.
@@ -31,21 +24,6 @@ impl Supervisor {
                 Err(error) => tracing::warn!(%error, "a client cannot be watched"),
             }
         }
-    }
-
-    /// Somebody whom the agent verified speaks over a socket of the agent's, as if it were ours.
-    pub(super) fn let_speak(&mut self, person: Person, stream: OwnedFd) -> io::Result<()> {
-        let mut stream = UnixStream::from(stream);
-        stream.set_nonblocking(true)?;
-        let Some(id) = self.control.seat() else {
-            // Whoever does not hear it finds a closed socket, and nothing done.
-            let _ = stream.write_all(&encode(&Response::Busy));
-            return Ok(());
-        };
-        let token = self.watch.read(stream.as_fd(), Source::Client(id))?;
-        self.control.add(id, stream, token, u32::MAX);
-        self.control.introduce(id, person);
-        Ok(())
     }
 
     pub(super) fn client_ready(&mut self, id: u64) {
@@ -137,19 +115,6 @@ impl Supervisor {
         let message =
             trouble.map(|it| format!("the trunk does not move on: {} [{}]", it.reason, it.rule));
         self.control.say(id, &Response::Done { exit: 0, message });
-    }
-
-    /// Whether the journal has an act for the request that this one speaks for: an agent that died may have handed it over.
-    fn was_followed(&self, id: u64) -> bool {
-        let client = self.control.clients.get(&id);
-        let person = client.and_then(|client| client.person.as_ref());
-        let Some(request) = person.and_then(|person| person.request.as_deref()) else {
-            return false;
-        };
-        self.journal.has_request(request).unwrap_or_else(|error| {
-            tracing::error!(%error, "whether a request was followed cannot be read: it is not followed");
-            true
-        })
     }
 
     fn order(&self, id: u64, reason: Option<String>) -> Order {
