@@ -374,16 +374,16 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// What stands before the text where people read it: time, instance but for the first, stream but for stdout.
-    pub fn head(&self) -> String {
+    /// What stands before the text where people read it: time, instance where there are several, stream but for stdout.
+    pub fn head(&self, are_several: bool) -> String {
         let stream = match self.stream {
             Stream::Stdout => "",
             Stream::Stderr => " err",
             Stream::Swarm => " --",
         };
         match self.instance {
-            0 => format!("{}{stream}", self.time),
-            instance => format!("{} /{instance}{stream}", self.time),
+            instance if are_several => format!("{} /{instance}{stream}", self.time),
+            _ => format!("{}{stream}", self.time),
         }
     }
 }

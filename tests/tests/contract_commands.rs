@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use std::process::Stdio;
-use swarm_tests::{Deploy, SwarmBox, World, daemon, everywhere};
+use swarm_manifests::status::{Row, State};
+use swarm_tests::{Deploy, SwarmBox, World, daemon, everywhere, until};
 
 const LOOP: &str = "while :; do sleep 1; done\n";
 
@@ -108,11 +109,48 @@ fn a_repository_below_a_closed_folder_is_missed_when_it_goes_and_found_when_it_i
     assert_eq!(exit, Some(5));
     assert_eq!(here.until_runs("lp", "1.0.0")?.pid, before.pid);
     fs::rename(world.path("git/away.git"), deploy.remote())?;
-    swarm_tests::until("a sync that reaches the remote", || {
+    until("a sync that reaches the remote", || {
         let output = here.try_agent(&["sync"]).ok()?;
         output.status.success().then_some(())
     })?;
     assert_eq!(here.until_runs("lp", "1.0.0")?.pid, before.pid);
+    Ok(())
+}
+
+#[test]
+fn logs_say_which_instance_printed_a_line_and_how_it_ended() -> Result<()> {
+    let world = World::new()?;
+    let deploy = Deploy::new(&world)?;
+    deploy.publish_sh("once", "1.0.0", "echo hello\nexit 3\n")?;
+    let one = everywhere("1.0.0", "mode = \"once\"");
+    deploy.manifest("once", &one)?;
+    let two = everywhere("1.0.0", "mode = \"once\"\ninstances = 2");
+    deploy.manifest("twice", &format!("bundle = \"once\"\n{two}"))?;
+    deploy.push()?;
+    let here = started(&world, &deploy)?;
+    let lines = |workflow: &str| -> Result<Vec<String>> {
+        let text = here.agent(&["logs", workflow])?;
+        let said = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(said.map(|(_, said)| said.to_string()).collect())
+    };
+    here.until_state("once", State::Failed)?;
+    let said = lines("once")?;
+    assert!(
+        said[0].starts_with("-- started once 1.0.0 as pid "),
+        "{said:?}"
+    );
+    assert_eq!(said[1..], ["hello", "-- exited with code 3"]);
+    let ended = |row: &Row| row.workflow == "twice" && row.state == State::Failed;
+    until("both instances having ended", || {
+        let rows = here.rows().ok()?;
+        (rows.iter().filter(|row| ended(row)).count() == 2).then_some(())
+    })?;
+    let said = lines("twice")?;
+    for instance in ["/0", "/1"] {
+        let of = said.iter().filter(|line| line.starts_with(instance));
+        assert_eq!(of.count(), 3, "{said:?}");
+    }
+    assert_eq!(said.len(), 6, "{said:?}");
     Ok(())
 }
 

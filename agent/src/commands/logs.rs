@@ -35,6 +35,11 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
         lines: wanted.lines,
         since_unix_ms: since,
     };
+    let are_several = !context.json && {
+        let rows = ask::rows(context, &Request::List { full: false })?;
+        let mut own = rows.iter().filter(|row| row.workflow == wanted.name);
+        own.any(|row| row.instance > 0)
+    };
     let mut out = std::io::stdout().lock();
     let mut kept = Vec::new();
     let exit = ask::each(context, &request, |response| {
@@ -44,7 +49,10 @@ pub fn logs(context: &Context, wanted: &Wanted, narrowed: &Fleet) -> Outcome {
         match (context.json, wanted.follow) {
             (true, true) => writeln!(out, "{}", serde_json::to_string(&line)?)?,
             (true, false) => kept.push(line),
-            (false, _) => writeln!(out, "{}", written(&line))?,
+            (false, _) => {
+                let are_several = are_several || line.instance > 0;
+                writeln!(out, "{}", written(&line, are_several))?;
+            }
         }
         out.flush()?;
         Ok(())
@@ -63,9 +71,9 @@ pub fn line(response: Response) -> Option<LogLine> {
     }
 }
 
-/// A line as people read it.
-pub fn written(line: &LogLine) -> String {
-    format!("{} {}", line.head(), text::shown(&line.text))
+/// A line as people read it; of which instance, where there are several.
+pub fn written(line: &LogLine, are_several: bool) -> String {
+    format!("{} {}", line.head(are_several), text::shown(&line.text))
 }
 
 /// Milliseconds since 1970 of `10m` ago, or of an RFC 3339 time.

@@ -191,8 +191,9 @@ fn printed(body: &Value) -> String {
     if lines.is_empty() {
         return String::new();
     }
+    let are_several = lines.iter().any(|line| line.instance > 0);
     let lines = lines
         .iter()
-        .map(|line| format!("    {}\n", logs::written(line)));
+        .map(|line| format!("    {}\n", logs::written(line, are_several)));
     format!("  it printed last:\n{}", lines.collect::<String>())
 }

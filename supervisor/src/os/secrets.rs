@@ -118,9 +118,18 @@ impl Folder {
     /// Removes an instance's secrets; none there is fine.
     pub fn clear(&self, workflow: &Name, instance: u16) -> Result<(), SecretError> {
         match self.base()? {
-            Some(base) => remove(&below(&base, &format!("{workflow}.{instance}"))),
+            Some(base) => {
+                remove(&below(&base, &format!("{workflow}.{instance}")))?;
+                self.leave();
+                Ok(())
+            }
             None => Ok(()),
         }
+    }
+
+    /// The folder goes with the last secret; where something is left, it stays.
+    fn leave(&self) {
+        let _ = fs::remove_dir(&self.0);
     }
 
     /// Removes those of every instance that `stays` does not name.
@@ -136,8 +145,7 @@ impl Folder {
                 remove(&entry.path())?;
             }
         }
-        // Where something is left, the folder is.
-        let _ = fs::remove_dir(&self.0);
+        self.leave();
         Ok(())
     }
 
@@ -275,9 +283,11 @@ mod tests {
         folder.sweep(|kept| kept == "ramp.0").expect("it is ours");
         assert!(file.exists(), "what stays was swept away");
         folder.clear(&name("ramp"), 0).expect("it is ours");
-        assert!(!file.exists());
-        folder.sweep(|_| false).expect("it is ours");
-        assert!(!folder.0.exists());
+        assert!(
+            !folder.0.exists(),
+            "the folder stays without a secret in it"
+        );
+        folder.sweep(|_| false).expect("none there is fine");
     }
 
     #[test]

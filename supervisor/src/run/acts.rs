@@ -256,6 +256,7 @@ impl Supervisor {
         room.protections = None;
         self.watch.remove(held.token, &*held.pidfd);
         self.drain_output(name, instance);
+        self.remark(name, instance, &machine::in_words(&exit));
         // Its tree may have become empty before this was heard.
         self.stirred.insert((name.clone(), instance));
         if let Some(run) = self.run_of(name, instance) {
