@@ -8,6 +8,7 @@ pub mod browser;
 pub mod by_hand;
 pub mod deploy;
 pub mod dice;
+pub mod documented;
 pub mod large;
 pub mod map;
 pub mod mirroring;

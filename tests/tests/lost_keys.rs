@@ -2,32 +2,13 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use swarm_tests::{Deploy, SwarmBox, World, process::run};
+use swarm_tests::{Deploy, SwarmBox, World, documented};
 
-/// The commands of the how-to's block that is marked so.
-fn commands(mark: &str) -> Result<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/how-to/lost-keys.md");
-    let text = fs::read_to_string(path)?;
-    let (_, after) = text
-        .split_once(&format!("<!-- tested: {mark} -->\n```sh\n"))
-        .with_context(|| format!("the how-to has no block {mark}"))?;
-    let (block, _) = after.split_once("```").context("the block ends")?;
-    Ok(block.into())
-}
-
-/// Types them, as a person would in the clone.
+/// Types the commands of the how-to's block, as a person would in the clone.
 fn typed(world: &World, deploy: &Deploy<'_>, mark: &str) -> Result<String> {
-    let pack = world.pack();
-    let folder = std::path::Path::new(pack.get_program())
-        .parent()
-        .context("a folder")?;
-    let path = std::env::var("PATH")?;
-    let mut shell = world.command("sh");
-    shell
-        .args(["-e", "-c", &commands(mark)?])
-        .current_dir(deploy.path(""));
-    shell.env("PATH", format!("{}:{path}", folder.display()));
-    run(&mut shell)
+    let page = documented::page("docs/how-to/lost-keys.md")?;
+    let block = documented::marked(&page, mark, "sh")?;
+    documented::typed(world, &deploy.path(""), &block)
 }
 
 /// What every box prints of its trust, set to other values.
