@@ -288,23 +288,29 @@ fn speak(id: String, stream: UnixStream, order: &Order) -> Ended {
             let is_further =
                 |answer: &Response| matches!(answer, Response::Log(line) if line.instance > 0);
             let are_several = answers.iter().any(is_further);
-            answers.into_iter().for_each(|answer| match answer {
-                Response::Log(line) => {
-                    let line = format!("{} {}", line.head(are_several), line.text);
-                    let size = serde_json::to_string(&line).map_or(MAX_LINES, |text| text.len());
-                    if let Some(rest) = left.checked_sub(size) {
-                        left = rest;
-                        outcome.lines.push(line);
+            for answer in answers {
+                match answer {
+                    Response::Log(line) => {
+                        let line = format!("{} {}", line.head(are_several), line.text);
+                        let size =
+                            serde_json::to_string(&line).map_or(MAX_LINES, |text| text.len());
+                        if let Some(rest) = left.checked_sub(size) {
+                            left = rest;
+                            outcome.lines.push(line);
+                        }
                     }
+                    Response::Done { exit, message } => {
+                        (outcome.exit, outcome.message) = (exit, message.unwrap_or_default());
+                    }
+                    Response::Failed { exit, message, .. } => {
+                        (outcome.exit, outcome.message) = (exit, message);
+                    }
+                    Response::Rows(_)
+                    | Response::Record(_)
+                    | Response::Body(_)
+                    | Response::Busy => {}
                 }
-                Response::Done { exit, message } => {
-                    (outcome.exit, outcome.message) = (exit, message.unwrap_or_default());
-                }
-                Response::Failed { exit, message, .. } => {
-                    (outcome.exit, outcome.message) = (exit, message);
-                }
-                Response::Rows(_) | Response::Record(_) | Response::Body(_) | Response::Busy => {}
-            });
+            }
         }
         Err(error) => failed(&mut outcome, &error),
     }
