@@ -134,7 +134,9 @@ mod tests {
         let gone = commit(&writer, writer.tree(&[]).expect("a tree"), Some(first));
         let ramp = Name::new("ramp").expect("a name");
         let mut deleted = Deleted::default();
-        let look = |deleted: &mut Deleted| deleted.look(&mirror, (gone, 2), 1, &[ramp.clone()]);
+        let look = |deleted: &mut Deleted| {
+            deleted.look(&mirror, (gone, 2), 1, std::slice::from_ref(&ramp));
+        };
         std::fs::rename(&mirror, &hidden).expect("it moves");
         look(&mut deleted);
         assert_eq!(deleted.by(&ramp), None);
