@@ -95,6 +95,8 @@ pub fn race(course: Course, rounds: usize) -> Result<Finish> {
     };
     finish.protections.ensure_on()?;
     let mut watch = Some(IndexerWatch::begin(roles.supervisor));
+    // Or the disk is still busy with the repository when the rounds begin.
+    nix::unistd::sync();
     for (round, commit) in (1..).zip(&prepared) {
         if round == WARM + 1
             && let Some(watch) = watch.take()
