@@ -15,6 +15,7 @@ use swarm_manifests::{
     rules::file::{BAD_VALUE, MISSING_KEY},
     shape,
 };
+use swarm_repository::cores::on_every_core;
 
 /// A bundle that was packed.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub fn pack(dir: &Path) -> Outcome<Packed> {
     let Some(bundle) = bundle.filter(|_| findings.is_empty()) else {
         return Err(Failure::findings(findings));
     };
-    let entries = items.iter().map(entry).collect::<Outcome<Vec<_>>>()?;
+    let entries = on_every_core(&items, entry)?;
     let lock =
         Lock::new(bundle.name.clone(), bundle.version.clone(), entries).map_err(|refusal| {
             Failure::findings(vec![Finding::bare(of_refusal(
@@ -203,7 +204,7 @@ pub fn hash_file(path: &Path) -> Outcome<(Digest, u64)> {
     let mut file =
         File::open(path).with_context(|| format!("{} could not be opened", path.display()))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; 64 << 10];
     let mut size = 0;
     loop {
         let count = file

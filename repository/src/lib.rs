@@ -58,3 +58,5 @@ pub mod secrets;
 pub mod bundle;
 
 pub mod write;
+
+pub mod cores;

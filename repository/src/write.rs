@@ -5,6 +5,7 @@
 //! An object that is there already is not written again.
 
 use crate::{
+    cores::on_every_core,
     objects::{Kind, ObjectError, Objects},
     tree::{self, Mode, Tree},
 };
@@ -16,7 +17,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 use swarm_manifests::id::{Digest, Oid};
 
@@ -93,36 +94,7 @@ impl Writer {
 
     /// Writes many files, on as many threads as there are cores; in the order given.
     pub fn blobs_from_files(&self, paths: &[PathBuf]) -> Result<Vec<Blob>, ObjectError> {
-        let threads = std::thread::available_parallelism()
-            .map_or(1, std::num::NonZero::get)
-            .min(8);
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            while let Some((at, path)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, paths.get(at)?)))
-            {
-                done.push((at, self.blob_from_file(path)?));
-            }
-            Ok::<_, ObjectError>(done)
-        };
-        let parts = std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            running
-                .into_iter()
-                .map(|thread| {
-                    thread
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .collect::<Vec<_>>()
-        });
-        let mut done: Vec<(usize, Blob)> = Vec::with_capacity(paths.len());
-        for part in parts {
-            done.extend(part?);
-        }
-        done.sort_unstable_by_key(|(at, _)| *at);
-        Ok(done.into_iter().map(|(_, blob)| blob).collect())
+        on_every_core(paths, |path| self.blob_from_file(path))
     }
 
     /// Writes these bytes as a blob.

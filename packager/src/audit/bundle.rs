@@ -14,6 +14,7 @@ use swarm_manifests::{
     rules::bundle::{FILE_DIFFERS, FILE_EXTRA, LOCK, NAME, PUBLISHER, SIGNATURE},
     signature::{MAX_ARMOUR, Signature},
 };
+use swarm_repository::cores::on_every_core;
 
 /// The longest bundle.lock that is read: every file with the longest path would not fill it.
 const MAX_LOCK: u64 = 64 << 20;
@@ -170,11 +171,13 @@ impl Audit {
             .iter()
             .map(|item| (item.path.as_str(), item))
             .collect();
-        for entry in lock.entries() {
-            let wrong = match items.remove(entry.path.as_str()) {
-                None => Some("it is listed, and not there".into()),
-                Some(item) => difference(entry, item)?,
-            };
+        let listed: Vec<_> = lock
+            .entries()
+            .iter()
+            .map(|entry| (entry, items.remove(entry.path.as_str())))
+            .collect();
+        let differences = on_every_core(&listed, |(entry, item)| difference(entry, *item))?;
+        for ((entry, _), wrong) in listed.into_iter().zip(differences) {
             if let Some(wrong) = wrong {
                 self.add(
                     Problem::whole(&format!("{shown}/{}", entry.path), &FILE_DIFFERS, wrong).hint(
@@ -197,7 +200,10 @@ impl Audit {
     }
 }
 
-fn difference(entry: &Entry, item: &Item) -> Outcome<Option<String>> {
+fn difference(entry: &Entry, item: Option<&Item>) -> Outcome<Option<String>> {
+    let Some(item) = item else {
+        return Ok(Some("it is listed, and not there".into()));
+    };
     if entry.kind != item.kind {
         return Ok(Some(
             format!("it is {:?}, and listed as {:?}", item.kind, entry.kind).to_lowercase(),

@@ -13,6 +13,7 @@ mod poll;
 mod program;
 mod publish;
 mod supervising;
+mod trust;
 mod watched;
 pub mod webhook;
 
@@ -56,6 +57,7 @@ pub enum Part {
     Poll,
     Idle,
     Publish,
+    Trust,
     Hostile,
     Supervisor,
 }
@@ -95,6 +97,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Publish) {
         publishing(&mut found)?;
+    }
+    if wanted(Part::Trust) {
+        trusting(&mut found)?;
     }
     if wanted(Part::Hostile) {
         hostile::hostile(&mut found)?;
@@ -325,6 +330,35 @@ fn publishing(found: &mut Findings) -> Result<()> {
         samples: published.change,
         peer: None,
         goal: Goal::None,
+    });
+    Ok(())
+}
+
+fn trusting(found: &mut Findings) -> Result<()> {
+    say("ten thousand trunk commits, and one");
+    let cost = trust::trunk(3)?;
+    found.rows.push(Row {
+        what: format!("a new box verifies {} trunk commits", trust::COMMITS),
+        unit: "ms",
+        samples: cost.chain,
+        peer: None,
+        goal: Goal::AtMost(2000.0),
+    });
+    found.rows.push(Row {
+        what: "  one new commit on that trunk".into(),
+        unit: "ms",
+        samples: cost.one,
+        peer: None,
+        goal: Goal::AtMost(2.0),
+    });
+    say("a bundle of 268 MB");
+    let hashed = trust::hashing(5)?;
+    found.rows.push(Row {
+        what: "a bundle verified from its files (swarm-pack verify)".into(),
+        unit: "MB/s",
+        samples: hashed.ours,
+        peer: Some(peer("openssl speed sha256", hashed.openssl)),
+        goal: Goal::AtLeastOfPeer(0.85),
     });
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `swarm-pack publish` of 100 MB beside `git hash-object -w` of the same files, in turns; then a change of one file in a hundred.
 
-use super::{figures::Samples, watched::monotonic};
+use super::{figures::Samples, watched::timed};
 use crate::{Deploy, World, process::run};
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -74,15 +74,6 @@ fn one(round: usize, published: &mut Published) -> Result<()> {
 }
 
 const BUNDLE: &str = "engine = \"sh\"\nentry = \"main.sh\"\n";
-
-/// Milliseconds that something takes.
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let begun = monotonic()?;
-    work()?;
-    #[allow(clippy::cast_precision_loss, reason = "a few seconds")]
-    let nanoseconds = (monotonic()? - begun) as f64;
-    Ok(nanoseconds / 1e6)
-}
 
 fn git_takes(world: &World, paths: &[PathBuf]) -> Result<f64> {
     let (repository, list) = (world.path("peer.git"), world.path("peer.paths"));

@@ -157,3 +157,12 @@ fn megabytes(pid: u32, file: &str, name: &str) -> Result<f64> {
         .with_context(|| format!("/proc/{pid}/{file} has no {name}"))?;
     Ok(value.parse::<f64>()? * 1024.0 / 1e6)
 }
+
+/// Milliseconds that something takes.
+pub fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let begun = monotonic()?;
+    work()?;
+    #[allow(clippy::cast_precision_loss, reason = "a few seconds")]
+    let nanoseconds = (monotonic()? - begun) as f64;
+    Ok(nanoseconds / 1e6)
+}
