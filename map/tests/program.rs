@@ -7,7 +7,7 @@ mod world;
 use rusqlite::Connection;
 use serde_json::json;
 use std::{
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     process::{Command, Output},
 };
@@ -364,6 +364,12 @@ fn a_backup_restores_to_the_same_fleet() {
         "nor is a store"
     );
     let other = format!("sqlite:{}", folder.path().join("other.db").display());
+    let left = folder.path().join("other.db-wal");
+    std::fs::write(&left, "changes of another store").unwrap();
+    let output = run(&["restore", "--store", &other, copy]);
+    assert_eq!(output.status.code(), Some(1), "sqlite would replay it");
+    assert!(says(&output).contains("other.db-wal"), "{}", says(&output));
+    std::fs::remove_file(left).unwrap();
     let output = run(&["restore", "--store", &other, copy]);
     assert!(output.status.success(), "{}", says(&output));
     assert_eq!(
@@ -426,4 +432,19 @@ fn every_toml_block_of_the_reference_is_understood() {
     }
     let error = swarm_map::settings::check("public-raed = true").unwrap_err();
     assert!(format!("{error:#}").contains("public-read"), "{error:#}");
+}
+
+#[test]
+fn a_backup_by_root_leaves_the_seal_to_whoever_has_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = audited(folder.path());
+    let file = folder.path().join("map.db");
+    // Only root can give a file away; for anybody else it stays what it is.
+    let _ = std::os::unix::fs::chown(&file, Some(12345), Some(12345));
+    let whose = std::fs::metadata(&file).unwrap().uid();
+    let copy = folder.path().join("copy.db");
+    let output = run(&["backup", "--store", &store, copy.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", says(&output));
+    let sealed = std::fs::metadata(folder.path().join("map.db.seal")).unwrap();
+    assert_eq!(sealed.uid(), whose);
 }

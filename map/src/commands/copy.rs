@@ -67,11 +67,14 @@ pub fn restore(store: &str, file: &Path) -> Result<()> {
         });
     let seal_file = noted::beside(&target);
     let is_other_seal = seal_file.exists() && noted::read(&target).ok().flatten() != sealed;
-    let in_the_way = [
+    // SQLite would take what an earlier store left beside the file for changes of this one.
+    let left = ["-wal", "-shm", "-journal"].map(|suffix| with(&target, suffix));
+    let mut in_the_way = vec![
         (&target, target.exists()),
         (&key_file, is_other_key),
         (&seal_file, is_other_seal),
     ];
+    in_the_way.extend(left.iter().map(|path| (path, path.exists())));
     if let Some((path, _)) = in_the_way.iter().find(|(_, is_there)| *is_there) {
         bail!(
             "{} is there already; stop the map and move it away first",
@@ -123,20 +126,23 @@ fn whole(from: &Connection, own: Option<&PrivateKey>, file: &Path) -> Result<()>
 
 /// Where a file is written until it is whole; what an earlier attempt left there is gone.
 fn begun(file: &Path) -> Result<PathBuf> {
-    let beside = |suffix: &str| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
     for suffix in [".begun", ".begun-wal", ".begun-shm"] {
-        match std::fs::remove_file(beside(suffix)) {
+        let left = with(file, suffix);
+        match std::fs::remove_file(&left) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| beside(suffix).display().to_string());
+                return Err(error).with_context(|| left.display().to_string());
             }
             _ => {}
         }
     }
-    Ok(beside(".begun"))
+    Ok(with(file, ".begun"))
+}
+
+/// The path with this behind its name.
+fn with(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Closes what was written, and gives it its name where nobody has it.
@@ -150,14 +156,23 @@ fn finish(written: Connection, begun: &Path, file: &Path) -> Result<()> {
     File::open(begun)
         .and_then(|file| file.sync_all())
         .with_context(writing)?;
-    std::fs::hard_link(begun, file).with_context(writing)?;
-    std::fs::remove_file(begun).with_context(writing)?;
+    give_name(begun, file).with_context(writing)?;
     if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .with_context(writing)?;
     }
     Ok(())
+}
+
+/// Where a file system knows no links (FAT, some of the network), nobody else is to have made the file in between.
+fn give_name(begun: &Path, file: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(begun, file) {
+        Ok(()) => std::fs::remove_file(begun),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) if file.exists() => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => std::fs::rename(begun, file),
+    }
 }
 
 /// Copies a whole database into a new file that nobody else may read.

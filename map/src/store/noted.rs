@@ -6,7 +6,7 @@ use super::StoreError;
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 use swarm_manifests::id::Digest;
@@ -46,11 +46,12 @@ pub fn write(store: &Path, seal: &Noted) -> Result<(), StoreError> {
     // A backup notes what it sealed while the map does.
     new.push(format!(".{}", std::process::id()));
     let new = PathBuf::from(new);
-    let written = put(&new, &file, &text(seal));
+    let written = put(&new, &file, &text(seal), store);
     written.map_err(|error| StoreError::File(file, error))
 }
 
-fn put(new: &Path, file: &Path, text: &str) -> std::io::Result<()> {
+/// Whoever has the store has its seal: a backup by root must not keep the map from the next one.
+fn put(new: &Path, file: &Path, text: &str, store: &Path) -> std::io::Result<()> {
     let mut opened = OpenOptions::new()
         .write(true)
         .create(true)
@@ -58,6 +59,11 @@ fn put(new: &Path, file: &Path, text: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(new)?;
     opened.write_all(text.as_bytes())?;
+    if let Ok(whose) = fs::metadata(store)
+        && whose.uid() != opened.metadata()?.uid()
+    {
+        fchown(&opened, Some(whose.uid()), Some(whose.gid()))?;
+    }
     opened.sync_all()?;
     fs::rename(new, file)?;
     match file.parent().filter(|folder| *folder != Path::new("")) {

@@ -101,14 +101,21 @@ fn range(line: &str) -> Option<(usize, usize)> {
 }
 
 /// Start and length of each mapping of `/proc/PID/smaps` (proc(5)) that is a private one of a file, cannot be written, and has no page
-/// of its own.
+/// of its own, in memory or in swap.
 fn as_in_their_files(smaps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut head = "";
+    let mut is_the_files = false;
+    let is_none = |rest: &str| rest.trim() == "0 kB";
     for line in smaps.lines() {
         if range(line).is_some() {
-            head = line;
-        } else if line.strip_prefix("Anonymous:").map(str::trim) == Some("0 kB") {
+            (head, is_the_files) = (line, false);
+        } else if let Some(rest) = line.strip_prefix("Anonymous:") {
+            is_the_files = is_none(rest);
+        } else if let Some(rest) = line.strip_prefix("Swap:")
+            && is_the_files
+            && is_none(rest)
+        {
             found.extend(readable_of_a_file(head));
         }
     }
@@ -129,29 +136,30 @@ fn readable_of_a_file(head: &str) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    /// A mapping as proc(5) shows it, with as many anonymous kilobytes.
-    fn mapping(head: &str, anonymous: u32) -> String {
+    /// A mapping as proc(5) shows it, with as many kilobytes of its own in memory and in swap.
+    fn mapping(head: &str, (anonymous, swapped): (u32, u32)) -> String {
         format!(
-            "55d0c000-55d0e000 {head}\nRss: 8 kB\nAnonymous:    {anonymous} kB\nVmFlags: rd mr mw me sd\n"
+            "55d0c000-55d0e000 {head}\nRss: 8 kB\nAnonymous:    {anonymous} kB\nSwap:         {swapped} kB\nVmFlags: rd mr mw me sd\n"
         )
     }
 
     #[test]
     fn only_what_is_as_in_its_file_is_given_back() {
-        for (head, anonymous, given_back) in [
-            ("r-xp 00001000 fe:00 12345   /usr/bin/true", 0, true),
-            ("r--p 00000000 fe:00 12345   /usr/bin/true", 0, true),
-            ("r--p 00003000 fe:00 12345   /usr/bin/true", 4, false),
-            ("rw-p 00001000 fe:00 12345   /usr/bin/true", 0, false),
-            ("r--s 00001000 fe:00 12345   /usr/bin/true", 0, false),
-            ("r-xp 00000000 00:00 0       [vdso]", 0, false),
+        for (head, own, is_given_back) in [
+            ("r-xp 00001000 fe:00 12345   /usr/bin/true", (0, 0), true),
+            ("r--p 00000000 fe:00 12345   /usr/bin/true", (0, 0), true),
+            ("r--p 00003000 fe:00 12345   /usr/bin/true", (4, 0), false),
+            ("r--p 00003000 fe:00 12345   /usr/bin/true", (0, 4), false),
+            ("rw-p 00001000 fe:00 12345   /usr/bin/true", (0, 0), false),
+            ("r--s 00001000 fe:00 12345   /usr/bin/true", (0, 0), false),
+            ("r-xp 00000000 00:00 0       [vdso]", (0, 0), false),
         ] {
-            let smaps = mapping(head, anonymous) + &mapping("rw-p 00000000 00:00 0", 0);
-            let expected = given_back.then_some((0x55d0_c000, 0x2000));
+            let smaps = mapping(head, own) + &mapping("rw-p 00000000 00:00 0", (0, 0));
+            let expected = is_given_back.then_some((0x55d0_c000, 0x2000));
             assert_eq!(
                 as_in_their_files(&smaps),
                 Vec::from_iter(expected),
-                "{head}"
+                "{head} {own:?}"
             );
         }
     }

@@ -161,12 +161,14 @@ async fn kill(world: &mut World) -> Result<()> {
     show(world, &folder, &["swarm-agent", "list", "--config", &till]).await?;
     world
         .until(
-            "the kill in the audit",
+            "the kill and what came of it in the audit",
             Duration::from_secs(20),
             async |world| {
-                Ok(get(world, "/v1/audit").await.is_some_and(|page| {
-                    items(&page).iter().any(|row| word(row, "action") == "kill")
-                }))
+                let page = get(world, "/v1/audit").await.unwrap_or_default();
+                let is_end = |row: &Value| {
+                    word(row, "action") == "exit" && word(row, "reason").contains("killed by")
+                };
+                Ok(items(&page).iter().any(is_end))
             },
         )
         .await?;
