@@ -107,4 +107,21 @@ mod tests {
         fs::write(beside(&store), "row 7\nhash").expect("written");
         assert!(read(&store).is_err());
     }
+
+    #[test]
+    fn who_has_the_store_has_its_seal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path().join("map.db");
+        fs::write(&store, "").expect("written");
+        // Only root can give a file away; anybody else has both anyway.
+        let _ = std::os::unix::fs::chown(&store, Some(12345), Some(12345));
+        let whose = |file: &Path| fs::metadata(file).expect("it is there").uid();
+        let seal = Noted {
+            id: 7,
+            hash: Digest([3; 32]),
+            armour: "a line\n".into(),
+        };
+        write(&store, &seal).expect("written");
+        assert_eq!(whose(&beside(&store)), whose(&store));
+    }
 }
