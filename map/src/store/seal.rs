@@ -3,7 +3,7 @@
 //!
 //! The chain shows what was changed within it, not that its end was cut off together with the note of where it ends. One seal is
 //! kept, that of the newest head: whoever cuts rows off would have to sign an older head, and has no key to do it with. It is
-//! [noted](super::noted) beside the database too: whoever removes it from there, or puts an older database in its place, shows.
+//! [noted] beside the database too: whoever removes it from there, or puts an older database in its place, shows.
 
 use super::{
     StoreError, audit,
